@@ -1,0 +1,200 @@
+//! Recordings go in as streams: the memory of an upload is one buffer, whatever its size.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
+use sha2::{Digest, Sha256};
+
+use crate::{BlobError, BlobKey, Blobs, Written, path};
+
+/// Memory that all uploads of a process share for their buffers.
+const BUFFERS: usize = 48 << 20;
+const SMALLEST_BUFFER: usize = 32 << 10;
+const LARGEST_BUFFER: usize = 1 << 20;
+/// S3 refuses smaller parts (the last one aside).
+const S3_PART: usize = 5 << 20;
+
+static WRITERS: AtomicUsize = AtomicUsize::new(0);
+
+/// An object that is being written. It becomes visible, whole, with [`BlobWriter::finish`]; dropped before
+/// that it leaves nothing behind.
+pub struct BlobWriter {
+    /// The store that is written to: the final one, or the spool in front of it.
+    store: Arc<dyn ObjectStore>,
+    /// The final store, where `store` is a spool.
+    remote: Option<Arc<dyn ObjectStore>>,
+    path: Path,
+    upload: Option<Box<dyn MultipartUpload>>,
+    buffer: BytesMut,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for BlobWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobWriter").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Blobs {
+    /// Starts writing an object.
+    pub fn writer(&self, key: &BlobKey) -> Result<BlobWriter, BlobError> {
+        WRITERS.fetch_add(1, Ordering::Relaxed);
+        let (store, remote): (Arc<dyn ObjectStore>, _) = match &self.spool {
+            None => (self.store.clone(), None),
+            Some(spool) => (spool.clone(), Some(self.store.clone())),
+        };
+        Ok(BlobWriter {
+            store,
+            remote,
+            path: path(key)?,
+            upload: None,
+            buffer: BytesMut::new(),
+            hash: Sha256::new(),
+            bytes: 0,
+        })
+    }
+}
+
+impl BlobWriter {
+    /// Appends bytes; waits while the disk is slower than the client.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), BlobError> {
+        self.hash.update(chunk);
+        self.bytes += chunk.len() as u64;
+        self.buffer.extend_from_slice(chunk);
+        // The more uploads there are, the smaller each one's share of the memory.
+        let share = BUFFERS / WRITERS.load(Ordering::Relaxed).max(1);
+        if self.buffer.len() >= share.clamp(SMALLEST_BUFFER, LARGEST_BUFFER) {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    async fn flush(&mut self) -> Result<(), BlobError> {
+        let part = self.buffer.split().freeze();
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            None => self.upload.insert(self.store.put_multipart(&self.path).await?),
+        };
+        upload.put_part(part.into()).await?;
+        Ok(())
+    }
+
+    /// Makes the object visible.
+    pub async fn finish(mut self) -> Result<Written, BlobError> {
+        if self.upload.is_none() {
+            let whole = self.buffer.split().freeze();
+            self.store.put(&self.path, whole.into()).await?;
+        } else {
+            if !self.buffer.is_empty() {
+                self.flush().await?;
+            }
+            if let Some(mut upload) = self.upload.take() {
+                upload.complete().await?;
+            }
+        }
+        if let Some(remote) = self.remote.take() {
+            let sent = send_spooled(&*self.store, &*remote, &self.path).await;
+            self.store.delete(&self.path).await?;
+            sent?;
+        }
+        let sha256 = std::mem::take(&mut self.hash).finalize().to_vec();
+        let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        Ok(Written { key: self.path.to_string(), bytes, sha256 })
+    }
+
+    /// Gives the object up. Dropping does the same without waiting for it.
+    pub async fn abort(mut self) {
+        if let Some(mut upload) = self.upload.take() {
+            // What cannot be removed now is an orphan for the storage sweep.
+            let _orphan = upload.abort().await;
+        }
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        WRITERS.fetch_sub(1, Ordering::Relaxed);
+        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { upload.abort().await });
+        }
+    }
+}
+
+/// Sends a complete file to the remote store: whole when it fits one part, else part by part.
+async fn send_spooled(spool: &dyn ObjectStore, remote: &dyn ObjectStore, path: &Path) -> Result<(), BlobError> {
+    let size = spool.head(path).await?.size;
+    if size <= S3_PART as u64 {
+        let whole: Bytes = spool.get(path).await?.bytes().await?;
+        remote.put(path, whole.into()).await?;
+        return Ok(());
+    }
+    let mut upload = remote.put_multipart(path).await?;
+    let mut start = 0;
+    while start < size {
+        let end = (start + S3_PART as u64).min(size);
+        let sent = match spool.get_range(path, start..end).await {
+            Ok(part) => upload.put_part(part.into()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            let _orphan = upload.abort().await;
+            return Err(error.into());
+        }
+        start = end;
+    }
+    upload.complete().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::local;
+
+    fn key(name: &str) -> BlobKey {
+        BlobKey::stored(&format!("tenants/t/{name}"))
+    }
+
+    #[tokio::test]
+    async fn a_stream_becomes_one_object_with_its_hash() {
+        let (blobs, _dir) = local();
+        let mut writer = blobs.writer(&key("a")).unwrap();
+        let chunk = vec![7u8; 100_000];
+        for _ in 0..50 {
+            writer.write(&chunk).await.unwrap();
+        }
+        let written = writer.finish().await.unwrap();
+        assert_eq!(written.bytes, 5_000_000);
+        assert_eq!(written.sha256, Sha256::digest(vec![7u8; 5_000_000]).to_vec());
+        assert_eq!(blobs.size(&key("a")).await.unwrap(), Some(5_000_000));
+    }
+
+    #[tokio::test]
+    async fn an_aborted_upload_leaves_no_file() {
+        let (blobs, dir) = local();
+        let mut writer = blobs.writer(&key("b")).unwrap();
+        writer.write(&vec![1u8; 3 << 20]).await.unwrap();
+        assert!(count_files(dir.path()) > 0, "a staged file was expected");
+        writer.abort().await;
+        assert_eq!(count_files(dir.path()), 0);
+    }
+
+    fn count_files(folder: &std::path::Path) -> usize {
+        std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                if path.is_dir() { count_files(&path) } else { 1 }
+            })
+            .sum()
+    }
+}

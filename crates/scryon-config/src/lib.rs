@@ -1,0 +1,275 @@
+//! Every setting in one registry: name, type, default, help. One env file serves all programs; a value
+//! that is not allowed, or a `SCRYON_*` nobody knows, stops the start before a port opens.
+
+pub mod registry;
+mod settings;
+pub mod telemetry;
+pub mod value;
+
+pub use registry::{ConfigError, Entry, Env, ProcessEnv};
+pub use settings::{
+    ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings, TelemetrySettings,
+    WorkerSettings,
+};
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub api: ApiSettings,
+    pub servers: ServerSettings,
+    pub storage: StorageSettings,
+    pub audio: AudioSettings,
+    pub engines: EngineSettings,
+    pub workers: WorkerSettings,
+    pub sweeper: SweeperSettings,
+    pub telemetry: TelemetrySettings,
+    /// One line per variable that is set and has no effect, saying what to use.
+    pub notes: Vec<String>,
+}
+
+/// Names of earlier set-ups that are not used here, with what to use.
+const OLD_NAMES: &[(&str, &str)] = &[
+    ("FLYWAY_ENABLED", "migrations are applied by `scryon migrate`"),
+    ("FIREBASE_CLIENT_EMAIL", "tokens are verified with public keys; FIREBASE_PROJECT_ID is enough"),
+    ("FIREBASE_PRIVATE_KEY", "tokens are verified with public keys; FIREBASE_PROJECT_ID is enough"),
+    ("SCRYON_OBSERVABILITY_ENABLED", "logs and metrics are always on; SCRYON_LOG sets how much is logged"),
+    ("SCRYON_REQUEST_LOGGING_ENABLED", "use SCRYON_LOG"),
+    ("SCRYON_PIPELINE_LOGGING_ENABLED", "use SCRYON_LOG"),
+    ("SCRYON_DEBUG_ENDPOINTS_ENABLED", "GET /api/calls/{id} shows the stages of a call"),
+    ("MANAGEMENT_TRACING_ENABLED", "use SCRYON_TRACING_ENABLED"),
+    ("MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE", "health and metrics are on the admin port, SCRYON_ADMIN_PORT"),
+    ("SENTRY_DSN", "errors are in the logs; use SCRYON_LOG_FORMAT=json to ship them"),
+    ("SENTRY_ENVIRONMENT", "errors are in the logs"),
+    ("SENTRY_TRACES_SAMPLE_RATE", "errors are in the logs"),
+];
+
+/// Names of the contract whose feature this version does not have yet. They may be set: one env file
+/// serves all versions.
+const LATER_NAMES: &[&str] = &[
+    "SCRYON_WEBHOOK_SECRET",
+    "SCRYON_PUBLIC_BASE_URL",
+    "FIREBASE_PROJECT_ID",
+    "SCRYON_AUTH_ISSUER",
+    "SCRYON_AUTH_AUDIENCE",
+    "SCRYON_AUTH_JWKS_URL",
+    "SCRYON_ADMIN_ALLOWED_EMAILS",
+    "LEMONFOX_API_KEY",
+    "LEMONFOX_BASE_URL",
+    "LEMONFOX_MODEL",
+    "LEMONFOX_LANGUAGE",
+    "LEMONFOX_TIMEOUT_SECONDS",
+    "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED",
+    "SCRYON_TRANSCRIPTION_CALLBACK_TIMEOUT_MINUTES",
+    "PYANNOTE_ENABLED",
+    "PYANNOTE_API_KEY",
+    "PYANNOTE_BASE_URL",
+    "PYANNOTE_MODEL",
+    "PYANNOTE_WEBHOOK_SECRET",
+    "SCRYON_DIARIZATION_TIMEOUT_SECONDS",
+    "SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS",
+    "SCRYON_DIARIZATION_MAX_RETRIES",
+    "SCRYON_DIARIZATION_MAX_AUDIO_MINUTES",
+    "SCRYON_DIARIZATION_HINT_TWO_SPEAKERS",
+    "SCRYON_VOICE_EMBEDDING_ENABLED",
+    "SCRYON_VOICE_EMBEDDING_PROVIDER",
+    "SCRYON_VOICE_EMBEDDING_HIGH_THRESHOLD",
+    "SCRYON_VOICE_EMBEDDING_MEDIUM_THRESHOLD",
+    "SCRYON_VOICE_SAMPLE_MIN_SECONDS",
+    "SCRYON_VOICE_SAMPLE_MAX_SECONDS",
+    "SCRYON_VOICE_SAMPLE_MAX_SIZE_MB",
+    "SCRYON_VOICE_CONSENT_VERSION",
+    "LLM_PROVIDER",
+    "LLM_API_KEY",
+    "LLM_BASE_URL",
+    "LLM_MODEL",
+    "LLM_TIMEOUT_SECONDS",
+    "LLM_TEMPERATURE",
+    "SCRYON_EMBEDDING_ENABLED",
+    "SCRYON_EMBEDDING_MODEL",
+    "SCRYON_EMBEDDING_TIMEOUT_SECONDS",
+    "SCRYON_STALE_JOB_TIMEOUT_MINUTES",
+    "SCRYON_TRACING_ENABLED",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_TRACES_SAMPLER_ARG",
+];
+
+/// Every entry of the registry, by group.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    [
+        ApiSettings::ENTRIES,
+        ServerSettings::ENTRIES,
+        StorageSettings::ENTRIES,
+        AudioSettings::ENTRIES,
+        EngineSettings::ENTRIES,
+        WorkerSettings::ENTRIES,
+        SweeperSettings::ENTRIES,
+        TelemetrySettings::ENTRIES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+impl Config {
+    /// Reads and checks everything.
+    pub fn from_env(env: &dyn Env) -> Result<Self, ConfigError> {
+        refuse_unknown(env)?;
+        let config = Self {
+            api: ApiSettings::read(env)?,
+            servers: ServerSettings::read(env)?,
+            storage: StorageSettings::read(env)?,
+            audio: AudioSettings::read(env)?,
+            engines: EngineSettings::read(env)?,
+            workers: WorkerSettings::read(env)?,
+            sweeper: SweeperSettings::read(env)?,
+            telemetry: TelemetrySettings::read(env)?,
+            notes: notes(env),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let conflict = |text: &str| Err(ConfigError::Conflict(text.to_owned()));
+        if self.api.max_request_size.0 < self.api.max_file_size.0 {
+            return conflict("MAX_REQUEST_SIZE must not be smaller than MAX_FILE_SIZE");
+        }
+        if self.audio.output_format != "wav" {
+            return conflict("SCRYON_AUDIO_PREPROCESSING_OUTPUT_FORMAT must be wav");
+        }
+        if self.storage.provider == value::StorageProvider::S3 && self.storage.bucket.is_none() {
+            return conflict("OBJECT_STORAGE_PROVIDER=s3 needs OBJECT_STORAGE_BUCKET");
+        }
+        if self.telemetry.crash_at.is_some() && !cfg!(debug_assertions) {
+            return conflict("SCRYON_CRASH_AT works in test builds only");
+        }
+        if !is_name(&self.servers.queue_prefix) {
+            return conflict("SCRYON_QUEUE_PREFIX may hold letters, digits, '_' and '-' only");
+        }
+        Ok(())
+    }
+
+    /// The address of Postgres: DATABASE_URL, else DB_URL with DB_USERNAME and DB_PASSWORD, else the local server.
+    pub fn database_url(&self) -> String {
+        let servers = &self.servers;
+        if !servers.database_url.0.is_empty() {
+            return from_jdbc(&servers.database_url.0, servers);
+        }
+        if !servers.db_url.0.is_empty() {
+            return from_jdbc(&servers.db_url.0, servers);
+        }
+        "postgres://scryon:scryon@127.0.0.1:5432/scryon".to_owned()
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+/// `jdbc:postgresql://host:port/db` carries no user; that comes from two variables of its own.
+fn from_jdbc(url: &str, servers: &ServerSettings) -> String {
+    let plain = url.strip_prefix("jdbc:").unwrap_or(url);
+    let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match &servers.db_username {
+        Some(user) if !authority.contains('@') => {
+            format!("{scheme}://{}:{}@{rest}", percent(user), percent(&servers.db_password.0))
+        }
+        _ => plain.to_owned(),
+    }
+}
+
+/// Escapes what has a meaning inside a URL.
+fn percent(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn refuse_unknown(env: &dyn Env) -> Result<(), ConfigError> {
+    let known = |name: &str| {
+        entries().any(|e| e.name == name)
+            || LATER_NAMES.contains(&name)
+            || OLD_NAMES.iter().any(|(old, _)| *old == name)
+    };
+    let mut names = env.names();
+    names.sort();
+    for name in names {
+        if name.starts_with("SCRYON_") && !known(&name) {
+            let near = entries().map(|e| e.name).filter(|k| distance(k, &name) <= 3).min_by_key(|k| distance(k, &name));
+            let hint = near.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
+            return Err(ConfigError::Unknown { name, hint });
+        }
+    }
+    Ok(())
+}
+
+fn notes(env: &dyn Env) -> Vec<String> {
+    let set = |name: &str| env.get(name).is_some_and(|v| !v.trim().is_empty());
+    let old = OLD_NAMES
+        .iter()
+        .filter(|(name, _)| env.get(name).is_some())
+        .map(|(name, advice)| format!("{name} is not used: {advice}"));
+    let later = LATER_NAMES
+        .iter()
+        .filter(|name| set(name))
+        .map(|name| format!("{name} is set, but this version does not have its feature yet"));
+    old.chain(later).collect()
+}
+
+/// Levenshtein distance, for "did you mean".
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substitute = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// docs/configuration.md.
+pub fn manual() -> String {
+    let mut out = String::from(
+        "# Configuration\n\nEvery setting is an environment variable with a safe default. One env file serves all programs. \
+         A value that is not allowed, or a `SCRYON_*` name nobody knows, stops the start with the variable, its value and what is allowed.\n\n\
+         This page is written from the registry in `crates/scryon-config` by `make docs`; a test compares them.\n",
+    );
+    let mut group = "";
+    for entry in entries() {
+        if entry.group != group {
+            group = entry.group;
+            out.push_str(&format!("\n## {group}\n\n| variable | default | allowed | meaning |\n|---|---|---|---|\n"));
+        }
+        let default = if entry.default.is_empty() { "(empty)".to_owned() } else { format!("`{}`", entry.default) };
+        let secret = if entry.secret { " Never shown in logs." } else { "" };
+        out.push_str(&format!(
+            "| `{}` | {default} | {} | {}{secret} |\n",
+            entry.name,
+            (entry.allowed)(),
+            entry.help.trim()
+        ));
+    }
+    out.push_str("\n## Known names without effect\n\nThese start with a line in the log that says what to use.\n\n| variable | use |\n|---|---|\n");
+    for (name, advice) in OLD_NAMES {
+        out.push_str(&format!("| `{name}` | {advice} |\n"));
+    }
+    out.push_str("\n## Reserved names\n\nThey belong to features this version does not have yet. They may be set.\n\n");
+    for name in LATER_NAMES {
+        out.push_str(&format!("- `{name}`\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! All settings, by group. The doc comments are the manual.
+
+use crate::settings;
+use crate::value::{
+    ByteSize, ChannelRoles, Count, Decimal, Hours, List, LogFormat, Millis, Minutes, Secret, SecretList, Seconds,
+    Stages, StorageProvider,
+};
+
+settings! {
+    /// The public API.
+    "API" ApiSettings {
+        /// Port of the public API; 0 picks a free one.
+        server_port: u16 = "SERVER_PORT", "8080";
+        /// Address the public API listens on. Anything but loopback needs SCRYON_API_KEY or SCRYON_ALLOW_UNAUTHENTICATED.
+        server_host: String = "SERVER_HOST", "127.0.0.1";
+        /// Serve a non-loopback address without any key. Everybody who reaches it is the local-dev user.
+        allow_unauthenticated: bool = "SCRYON_ALLOW_UNAUTHENTICATED", "false";
+        /// Keys accepted in X-Scryon-Api-Key (or X-API-Key); while it is set every call needs one. Two at once make a roll-over.
+        api_keys: SecretList = "SCRYON_API_KEY", "", secret;
+        /// Largest recording.
+        max_file_size: ByteSize = "MAX_FILE_SIZE", "50MB";
+        /// Largest request: the recording and its metadata.
+        max_request_size: ByteSize = "MAX_REQUEST_SIZE", "55MB";
+        /// Slowest upload that is waited for, in bytes per second, measured after its first 10 seconds.
+        upload_min_rate: ByteSize = "SCRYON_UPLOAD_MIN_BYTES_PER_SECOND", "4KB";
+        /// Longest time one upload may take.
+        upload_timeout: Minutes = "SCRYON_UPLOAD_TIMEOUT_MINUTES", "30";
+        /// Origins that browsers may call the API from; empty sends no CORS headers.
+        cors_allowed_origins: List = "SCRYON_CORS_ALLOWED_ORIGINS", "";
+        /// Name of the region, shown in logs.
+        region: Option<String> = "SCRYON_REGION", "";
+    }
+}
+
+settings! {
+    /// Postgres and RabbitMQ.
+    "Servers" ServerSettings {
+        /// Postgres, as `postgres://user:password@host:5432/database`. Wins over DB_URL.
+        database_url: Secret = "DATABASE_URL", "", secret;
+        /// Postgres in the older form; `jdbc:postgresql://host:5432/database` is understood.
+        db_url: Secret = "DB_URL", "", secret;
+        /// User for DB_URL.
+        db_username: Option<String> = "DB_USERNAME", "";
+        /// Password for DB_URL.
+        db_password: Secret = "DB_PASSWORD", "", secret;
+        /// Connections one program keeps to Postgres.
+        database_pool_size: Count<1, 200> = "SCRYON_DATABASE_POOL_SIZE", "12";
+        /// RabbitMQ.
+        amqp_url: Secret = "AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/%2f", secret;
+        /// First part of the names of queues and exchanges; lets several installations share a broker.
+        queue_prefix: String = "SCRYON_QUEUE_PREFIX", "scryon";
+        /// Address of the admin port (health, readiness, metrics).
+        admin_host: String = "SCRYON_ADMIN_HOST", "127.0.0.1";
+        /// Admin port. Empty means the program's own: API 9101, transcription worker 9102, diarization worker 9103, analysis worker 9104, sweeper 9105, `scryon dev` 9100. 0 picks a free one.
+        admin_port: Option<u16> = "SCRYON_ADMIN_PORT", "";
+    }
+}
+
+settings! {
+    /// Object storage.
+    "Object storage" StorageSettings {
+        /// Where objects are stored.
+        provider: StorageProvider = "OBJECT_STORAGE_PROVIDER", "local";
+        /// Folder of the local provider.
+        local_path: String = "OBJECT_STORAGE_LOCAL_PATH", "./var/storage";
+        /// Whether the local provider waits until an object is on the disk. Without it a power cut can lose objects that rows name.
+        local_fsync: bool = "OBJECT_STORAGE_LOCAL_FSYNC", "true";
+        /// Bucket of the s3 provider.
+        bucket: Option<String> = "OBJECT_STORAGE_BUCKET", "";
+        /// Endpoint of an S3-compatible service; empty means AWS.
+        endpoint: Option<String> = "OBJECT_STORAGE_ENDPOINT", "";
+        /// Region of the bucket.
+        bucket_region: String = "OBJECT_STORAGE_REGION", "auto";
+        /// Access key of the s3 provider.
+        access_key: Secret = "OBJECT_STORAGE_ACCESS_KEY", "", secret;
+        /// Secret key of the s3 provider.
+        secret_key: Secret = "OBJECT_STORAGE_SECRET_KEY", "", secret;
+        /// Whether the bucket is part of the path rather than of the host name.
+        path_style: bool = "OBJECT_STORAGE_PATH_STYLE_ACCESS", "true";
+        /// How long audio is kept after its call reached a final status.
+        temp_audio_ttl: Hours = "OBJECT_STORAGE_TEMP_AUDIO_TTL_HOURS", "24";
+        /// How long audio of an unfinished call is kept.
+        temp_audio_max: Hours = "SCRYON_TEMP_AUDIO_MAX_HOURS", "72";
+    }
+}
+
+settings! {
+    /// Preparation of audio.
+    "Audio preprocessing" AudioSettings {
+        /// Whether recordings are prepared with ffmpeg (16 kHz, high-pass, denoise, loudness) before the engines hear them. Off: only headers are read.
+        enabled: bool = "SCRYON_AUDIO_PREPROCESSING_ENABLED", "true";
+        /// Longest run of ffmpeg for one recording, per started hour of audio.
+        timeout: Seconds = "SCRYON_AUDIO_PREPROCESSING_TIMEOUT_SECONDS", "60";
+        /// Container of prepared audio; `wav` is the only one.
+        output_format: String = "SCRYON_AUDIO_PREPROCESSING_OUTPUT_FORMAT", "wav";
+        /// The ffmpeg binary; ffprobe is expected beside it.
+        ffmpeg_path: String = "SCRYON_FFMPEG_PATH", "ffmpeg";
+        /// Whether noise is reduced.
+        denoise: bool = "SCRYON_AUDIO_DENOISE_ENABLED", "true";
+        /// Strength of the noise reduction in dB, 0.01 to 97.
+        denoise_nr_db: Decimal = "SCRYON_AUDIO_DENOISE_NR_DB", "12";
+        /// Assumed noise floor in dB, -80 to -20.
+        denoise_floor_db: Decimal = "SCRYON_AUDIO_DENOISE_NOISE_FLOOR_DB", "-25";
+        /// Frequencies below this are cut, in Hz.
+        highpass_hz: Count<0, 1000> = "SCRYON_AUDIO_HIGHPASS_HZ", "80";
+    }
+}
+
+settings! {
+    /// Which engine does what.
+    "Engines" EngineSettings {
+        /// Transcription engines in order of preference: `whisper-cpp`, `pocketsphinx`, `fake`. `auto` picks whisper-cpp where SCRYON_WHISPER_MODEL is set, else pocketsphinx.
+        transcription: List = "SCRYON_TRANSCRIPTION_ENGINES", "auto";
+        /// Diarization engines in order of preference: `channels`, `fake`. `auto` means channels.
+        diarization: List = "SCRYON_DIARIZATION_ENGINES", "auto";
+        /// Analysis engines in order of preference: `extractive`, `fake`. `auto` means extractive.
+        analysis: List = "SCRYON_ANALYSIS_ENGINES", "auto";
+        /// Whether calls are analysed. Off: they are COMPLETED with their transcript.
+        analysis_enabled: bool = "SCRYON_ANALYSIS_ENABLED", "true";
+        /// A ggml model for whisper.cpp; with it the `whisper-cpp` engine can run.
+        whisper_model: Option<String> = "SCRYON_WHISPER_MODEL", "";
+        /// The whisper.cpp binary.
+        whisper_cli: String = "SCRYON_WHISPER_CLI", "whisper-cli";
+        /// The pocketsphinx binary; empty looks for pocketsphinx_continuous, then pocketsphinx.
+        pocketsphinx: Option<String> = "SCRYON_POCKETSPHINX_PATH", "";
+        /// Base address of the fake provider that tests and the benchmark run.
+        fake_url: String = "SCRYON_FAKE_PROVIDER_URL", "http://127.0.0.1:8099";
+        /// Whether the fake provider honours idempotency keys; off makes an unanswered request ambiguous.
+        fake_idempotent: bool = "SCRYON_FAKE_PROVIDER_IDEMPOTENT", "true";
+        /// Longest wait for an answer of the fake provider.
+        fake_timeout: Seconds = "SCRYON_FAKE_PROVIDER_TIMEOUT_SECONDS", "60";
+        /// Whose voice each channel carries, by position, for example `USER,CONTACT`. Empty: channels separate speakers but give no role.
+        channel_roles: ChannelRoles = "SCRYON_CHANNEL_ROLES", "";
+        /// Most that is spent, in US dollars, on buying a second time what was perhaps bought already.
+        ambiguous_rebuy_max: Decimal = "SCRYON_AMBIGUOUS_REBUY_MAX_USD", "0.50";
+    }
+}
+
+settings! {
+    /// Workers.
+    "Workers" WorkerSettings {
+        /// Stages this worker works on; empty means all that its program knows.
+        stages: Stages = "SCRYON_STAGES", "";
+        /// Calls in preprocessing at once; 0 means one per core with ffmpeg, 64 without.
+        preprocessing_slots: Count<0, 100_000> = "SCRYON_PREPROCESSING_SLOTS", "0";
+        /// Calls in transcription at once; 0 means one per core for local engines, 1000 for hosted ones.
+        transcription_slots: Count<0, 100_000> = "SCRYON_TRANSCRIPTION_SLOTS", "0";
+        /// Calls in diarization at once; 0 as above.
+        diarization_slots: Count<0, 100_000> = "SCRYON_DIARIZATION_SLOTS", "0";
+        /// Calls in assembly at once; 0 means 32.
+        assembly_slots: Count<0, 100_000> = "SCRYON_ASSEMBLY_SLOTS", "0";
+        /// Calls in analysis at once; 0 means one per core for local engines, 1000 for hosted ones.
+        analysis_slots: Count<0, 100_000> = "SCRYON_ANALYSIS_SLOTS", "0";
+        /// Attempts of a stage before it fails; waiting for a provider or an outage costs none.
+        max_tries: Count<1, 100> = "SCRYON_STAGE_MAX_TRIES", "6";
+        /// How long a stopping program waits for work in flight before it hands it back.
+        drain: Seconds = "SCRYON_DRAIN_SECONDS", "25";
+    }
+}
+
+settings! {
+    /// Dispatcher and sweeps.
+    "Sweeper" SweeperSettings {
+        /// Pace of the slow sweeps (retention, storage).
+        interval: Millis = "SCRYON_SWEEP_INTERVAL_MS", "300000";
+        /// Wait before the first slow sweep.
+        initial_delay: Millis = "SCRYON_SWEEP_INITIAL_DELAY_MS", "60000";
+        /// Pace of the dispatcher.
+        tick: Millis = "SCRYON_DISPATCH_TICK_MS", "1000";
+        /// Calls of one tenant that are announced or being transcribed at once; more wait at admission.
+        tenant_max_in_flight: Count<1, 1_000_000> = "SCRYON_TENANT_MAX_IN_FLIGHT", "2000";
+    }
+}
+
+settings! {
+    /// Logs and traces.
+    "Telemetry" TelemetrySettings {
+        /// Form of a log line.
+        log_format: LogFormat = "SCRYON_LOG_FORMAT", "kv";
+        /// What is logged, as `info` or `info,scryon_runtime=debug`.
+        log_filter: String = "SCRYON_LOG", "info";
+        /// Kept for older set-ups: transcript text is never logged, whatever this says.
+        redact_transcripts: bool = "REDACT_TRANSCRIPTS", "true";
+        /// Named point at which a test build ends itself at once, for crash tests. Release builds refuse it.
+        crash_at: Option<String> = "SCRYON_CRASH_AT", "";
+    }
+}

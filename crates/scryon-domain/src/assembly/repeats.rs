@@ -1,0 +1,230 @@
+//! Step 2b: stutters and repeated phrases. Engines loop on hard audio, and people stumble; both make a text
+//! nobody wants to read. What people repeat on purpose stays.
+
+use std::collections::BTreeMap;
+
+use super::align::Word;
+use super::floor::Floor;
+use super::time::Millis;
+use super::tokens::{ends_sentence, is_countable, is_spelled_letter, normal};
+
+/// A repetition after a longer pause is a new utterance, not a stutter.
+const STUTTER_PAUSE: Millis = 1000;
+/// The same for phrases: engines that loop leave gaps.
+const PHRASE_PAUSE: Millis = 2000;
+/// Longest phrase looked for.
+const PHRASE_WORDS: usize = 40;
+/// Two words are repeated on purpose too often ("no problem, no problem"): only a loop of this many goes.
+const PAIR_COPIES: usize = 4;
+
+/// Doubled by grammar: "I know that that works", "he had had enough". A third copy is a stutter.
+const GRAMMATICAL: &[&str] = &["had", "that"];
+/// Doubled for emphasis, politeness or in haste, in English and in the Hindi of mixed calls.
+const EMPHATIC: &[&str] = &[
+    "accha", "again", "alright", "bye", "chalo", "come", "dheere", "exactly", "fine", "go", "good", "ha",
+    "haan", "haha", "hello", "hey", "hi", "hmm", "jaldi", "ji", "knock", "long", "many", "more", "much",
+    "nahi", "never", "no", "nope", "now", "ok", "okay", "please", "really", "right", "same", "sir", "so",
+    "sorry", "stop", "sure", "thanks", "theek", "there", "thoda", "too", "very", "wait", "well", "yeah",
+    "yep", "yes",
+];
+/// "no no no no" is said; a longer run of the same is a loop of the engine.
+const EMPHATIC_RUN: usize = 4;
+
+/// What the rules need to know besides the words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// The stream these words belong to.
+    pub(super) speaker: usize,
+    pub(super) floor: &'a Floor,
+    /// False in languages where a doubled word is grammar ("nous nous voyons", "jaldi jaldi"): there only three
+    /// or more in a row count as a stutter.
+    pub(super) doubles_are_stutters: bool,
+}
+
+/// Collapses stutters, then repeated phrases.
+pub(super) fn collapse(words: &mut Vec<Word>, context: Context<'_>) {
+    collapse_stutters(words, context);
+    collapse_phrases(words, context);
+}
+
+/// True when somebody else spoke between this word and the next.
+fn answered(words: &[Word], index: usize, context: Context<'_>) -> bool {
+    context.floor.taken(context.speaker, words[index].end, words[index + 1].start)
+}
+
+fn pause_after(words: &[Word], index: usize) -> Millis {
+    words[index + 1].start - words[index].end
+}
+
+fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
+    let normals: Vec<String> = words.iter().map(|word| normal(&word.text)).collect();
+    let mut kept: Vec<Word> = Vec::with_capacity(words.len());
+    let mut from = 0;
+    while from < words.len() {
+        let mut to = from + 1;
+        while to < words.len()
+            && !normals[from].is_empty()
+            && normals[to] == normals[from]
+            && pause_after(words, to - 1) <= STUTTER_PAUSE
+            && !answered(words, to - 1, context)
+        {
+            to += 1;
+        }
+        let allowed = copies_allowed(words, &normals, from..to, context);
+        keep_copies(&words[from..to], allowed, &mut kept);
+        from = to;
+    }
+    *words = kept;
+}
+
+/// How many of a run of equal words stay.
+fn copies_allowed(
+    words: &[Word],
+    normals: &[String],
+    run: std::ops::Range<usize>,
+    context: Context<'_>,
+) -> usize {
+    let (word, length) = (normals[run.start].as_str(), run.len());
+    if length == 1 || is_countable(word) || spells(normals, &run) {
+        return length;
+    }
+    if EMPHATIC.contains(&word) {
+        return length.min(EMPHATIC_RUN);
+    }
+    if GRAMMATICAL.contains(&word) {
+        return length.min(2);
+    }
+    // A full stop between two copies means that they were said as two sentences.
+    let deliberate = ends_sentence(&words[run.start].text) || !context.doubles_are_stutters;
+    if length == 2 && deliberate { 2 } else { 1 }
+}
+
+/// `a` and `i` beside another single letter or a digit are being spelled.
+fn spells(normals: &[String], run: &std::ops::Range<usize>) -> bool {
+    let spelled =
+        |word: &String| is_spelled_letter(word) || word.chars().all(char::is_numeric) && !word.is_empty();
+    let before = run.start.checked_sub(1).and_then(|index| normals.get(index));
+    let single = normals[run.start].chars().count() == 1;
+    single && (before.is_some_and(spelled) || normals.get(run.end).is_some_and(spelled))
+}
+
+fn keep_copies(run: &[Word], allowed: usize, kept: &mut Vec<Word>) {
+    let [first, .., last] = run else {
+        kept.extend(run.iter().cloned());
+        return;
+    };
+    if allowed == 1 {
+        // The last copy carries on into the sentence, the first one marks where the speaker began.
+        kept.push(Word {
+            text: with_case_of(&last.text, &first.text),
+            start: first.start,
+            looped: run.len() > 2,
+            ..last.clone()
+        });
+        return;
+    }
+    kept.extend(run[..allowed].iter().cloned());
+    if let (true, Some(word)) = (allowed < run.len(), kept.last_mut()) {
+        word.looped = true;
+    }
+}
+
+fn with_case_of(text: &str, model: &str) -> String {
+    let capital = model.chars().find(|c| c.is_alphabetic()).is_some_and(char::is_uppercase);
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) if capital => first.to_uppercase().chain(chars).collect(),
+        _ => text.to_owned(),
+    }
+}
+
+/// Shortest period first, so that a loop is cut down to its smallest unit.
+fn collapse_phrases(words: &mut Vec<Word>, context: Context<'_>) {
+    let mut repetition = Repetition::new(words, context);
+    for length in 2..=PHRASE_WORDS {
+        if words.len() < 2 * length {
+            return;
+        }
+        let repeated = repetition.copies_of(length);
+        if repeated.contains(&Fate::Drop) {
+            let mut fates = repeated.into_iter();
+            words.retain_mut(|word| {
+                let fate = fates.next().unwrap_or(Fate::Keep);
+                word.looped |= fate == Fate::Original;
+                fate != Fate::Drop
+            });
+            repetition = Repetition::new(words, context);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Keep,
+    /// First copy of a repeated phrase.
+    Original,
+    Drop,
+}
+
+/// A stream prepared for finding repeated phrases.
+struct Repetition {
+    /// Equal numbers mean equal words; `None` never equals anything.
+    numbers: Vec<Option<u32>>,
+    /// `breaks[i]`: how many pauses too long for a phrase lie before word `i`.
+    breaks: Vec<u32>,
+    /// `answered[i]`: somebody else spoke between word `i` and the next.
+    answered: Vec<bool>,
+    /// `countable[i]`: how many words before word `i` are digits or letters, which repeat on purpose.
+    countable: Vec<u32>,
+}
+
+impl Repetition {
+    fn new(words: &[Word], context: Context<'_>) -> Self {
+        let mut known: BTreeMap<String, u32> = BTreeMap::new();
+        let mut numbers = Vec::with_capacity(words.len());
+        let mut breaks = vec![0];
+        let mut answers = Vec::with_capacity(words.len());
+        let mut countable = vec![0];
+        for (index, word) in words.iter().enumerate() {
+            let text = normal(&word.text);
+            countable.push(countable[index] + u32::from(is_countable(&text)));
+            let last = index + 1 == words.len();
+            breaks.push(breaks[index] + u32::from(!last && pause_after(words, index) > PHRASE_PAUSE));
+            answers.push(!last && answered(words, index, context));
+            let next = known.len() as u32;
+            numbers.push((!text.is_empty()).then(|| *known.entry(text).or_insert(next)));
+        }
+        Self { numbers, breaks, answered: answers, countable }
+    }
+
+    /// True when word `at` comes again `length` words later, with nothing in between that breaks a phrase.
+    fn again(&self, at: usize, length: usize) -> bool {
+        self.numbers[at].is_some()
+            && self.numbers[at] == self.numbers[at + length]
+            && self.breaks[at] == self.breaks[at + length]
+    }
+
+    fn copies_of(&self, length: usize) -> Vec<Fate> {
+        let mut fates = vec![Fate::Keep; self.numbers.len()];
+        let mut from = 0;
+        while from + length < self.numbers.len() {
+            let mut to = from;
+            while to + length < self.numbers.len() && self.again(to, length) {
+                to += 1;
+            }
+            let copies = 1 + (to - from) / length;
+            let enough = if length == 2 { PAIR_COPIES } else { 2 };
+            let counting = self.countable[from + length] > self.countable[from];
+            // Said twice because somebody asked; an engine that loops does not stop at two.
+            let asked = copies == 2 && self.answered[from + length - 1];
+            if copies >= enough && !counting && !asked {
+                fates[from..from + length].fill(Fate::Original);
+                fates[from + length..from + copies * length].fill(Fate::Drop);
+                from += copies * length;
+            } else {
+                from = to + 1;
+            }
+        }
+        fates
+    }
+}

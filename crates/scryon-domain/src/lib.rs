@@ -1,0 +1,11 @@
+//! The words of the pipeline and its pure parts. No I/O, no tokio.
+
+pub mod analysis;
+pub mod assembly;
+pub mod failure;
+pub mod hint;
+pub mod ids;
+pub mod raw;
+pub mod stage;
+pub mod status;
+pub mod transcript;

@@ -1,0 +1,1 @@
+//! Keyless analysis: a deterministic reading of a transcript without any model.

@@ -1,0 +1,316 @@
+//! Start and claim: how a worker comes to hold a stage. One statement each.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text};
+use scryon_domain::hint::{HINT_VERSION, Hint, HintReason};
+use scryon_domain::ids::{CallId, HintId, LeaseToken, TenantId};
+use scryon_domain::stage::{Lane, StageKind};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::db::{Statement, Store, StoreError};
+use crate::lease::{JOB_COLUMN, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, json_error, lease_columns, word};
+
+/// How long a lease lives without a heartbeat.
+pub const LEASE: Duration = Duration::from_secs(45);
+/// A process whose last beat is older than this, and whose delivery came back, is dead.
+pub const OWNER_SILENCE: Duration = Duration::from_secs(3);
+/// How long an announcement is trusted before the dispatcher repeats it (doubling from here).
+pub const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);
+
+/// Who asks for a lease, and on which delivery.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// Host, process id and boot uuid.
+    pub owner: String,
+    /// The delivery that woke this worker.
+    pub hint_id: HintId,
+    /// The broker delivered it before.
+    pub redelivered: bool,
+}
+
+/// What became of a start hint.
+#[derive(Debug)]
+pub enum Started {
+    /// A run has begun and its first stage is held by this worker.
+    Held(Box<Lease>),
+    /// A run has begun at a stage that another program works on: announce it.
+    Announce(Hint),
+    /// The call left QUEUED for a final status: an input was gone.
+    Finished,
+    /// The call is not QUEUED (or not there): a duplicate hint.
+    NotQueued,
+}
+
+/// Why a claim gave nothing, and what to do with the delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unclaimed {
+    /// The call is gone, or its run is over or superseded: drop the hint.
+    Superseded,
+    /// Somebody else holds the stage, or it is not due: drop the hint, rows will announce it.
+    NotDue,
+    /// The delivery came back while its owner still beats: keep it and look again.
+    OwnerAlive,
+    /// The stage is done. Stages after it that wait for a worker are returned to be announced again, which
+    /// heals a crash between commit and publish.
+    Done(Vec<Hint>),
+}
+
+static START: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "with plan as materialized (
+             select id, run_no + 1 as run_no, force_paid, completed_run,
+                 case when exists (select 1 from call_artifacts a where a.call_id = r.id and a.artifact_type = 'TEMP_AUDIO') then 'run'
+                      when (select count(*) from call_artifacts a where a.call_id = r.id
+                            and a.artifact_type in ('RAW_TRANSCRIPT_JSON', 'DIARIZATION_JSON')) = 2 then 'rebuild'
+                      when completed_run > 0 then 'keep'
+                      else 'expire' end as way
+             from call_records r where id = $1 and status = 'QUEUED' for no key update
+         ), c as (
+             update call_records r set run_no = plan.run_no, publish_due = null, publish_n = 0, updated_at = now(),
+                 status = case way when 'keep' then 'COMPLETED' when 'expire' then 'FAILED' else 'TRANSCRIBING' end,
+                 error_reason = case way when 'expire' then 'temp_audio_expired' end,
+                 finished_at = case when way in ('keep', 'expire') then now() end,
+                 stages_done = case way when 'run' then 0 when 'rebuild' then 7 else r.stages_done end,
+                 force_paid = false, paid_since = case when r.force_paid then now() else r.paid_since end
+             from plan where r.id = plan.id
+             returning r.*, plan.way
+         ), reused as (
+             insert into call_stages (call_id, run_no, stage, tenant_id, state, skip_reason, engine, params_hash, result_ref,
+                 artifact_type, bytes, sha256, details, finished_at)
+             select c.id, c.run_no, w.stage, c.tenant_id, 'SKIPPED', 'reused', p.engine, p.params_hash,
+                 coalesce(a.storage_key, p.result_ref), w.artifact_type, coalesce(a.byte_size, p.bytes), p.sha256, p.details, now()
+             from c cross join (values ('preprocessing', 'PREPARED_AUDIO'), ('transcription', 'RAW_TRANSCRIPT_JSON'),
+                 ('diarization', 'DIARIZATION_JSON')) w (stage, artifact_type)
+             left join call_artifacts a on a.call_id = c.id and a.artifact_type = w.artifact_type
+             left join lateral (
+                 select * from call_stages o where o.call_id = c.id and o.stage = w.stage and o.state in ('SUCCEEDED', 'SKIPPED')
+                   and (a.storage_key is null or o.result_ref = a.storage_key)
+                 order by o.run_no desc limit 1) p on true
+             where c.way = 'rebuild'
+             returning *
+         ), t as (
+             insert into call_stages (call_id, run_no, stage, tenant_id, state, starts, lease_token, lease_owner, lease_until,
+                 hint_id, publish_due, publish_n, started_at)
+             select c.id, c.run_no, f.stage, c.tenant_id,
+                 case when f.mine then 'RUNNING' else 'PENDING' end, case when f.mine then 1 else 0 end,
+                 case when f.mine then $2::uuid end, case when f.mine then $3 end,
+                 case when f.mine then now() + $4 * interval '1 second' end, case when f.mine then $5::uuid end,
+                 case when not f.mine then now() + $6 * interval '1 second' end, case when f.mine then 0 else 1 end,
+                 case when f.mine then now() end
+             from c cross join lateral (select case c.way when 'run' then 'preprocessing' else 'assembly' end as stage,
+                 c.way = 'run' or $7 as mine) f
+             where c.way in ('run', 'rebuild')
+             returning *
+         ), counted as (
+             insert into call_count_deltas (kind, label) select 'failed', 'temp_audio_expired' from c where way = 'expire'
+         ), noted as (
+             insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, error_code)
+             select id, tenant_id, user_id, run_no, 'REPROCESS_SKIPPED', 'SKIPPED', 'temp_audio_expired' from c where way = 'keep'
+         )
+         select {columns}, set_config('synchronous_commit', 'off', true) from c left join t on true {LEASE_JOINS}",
+        columns = lease_columns(
+            &format!("|| coalesce((select jsonb_object_agg(i.stage, {}) from reused i), '{{}}')", crate::lease::OUTPUT_JSON),
+            "null::jsonb"
+        ),
+    )
+});
+
+const CLAIM: &str = "with c as materialized (
+         select * from call_records where id = $1 and run_no = $2 and status = $3 for no key update
+     ), t as (
+         update call_stages s set state = 'RUNNING', starts = s.starts + 1, lease_token = $5, lease_owner = $6,
+             lease_until = now() + $7 * interval '1 second', hint_id = $8, publish_due = null, started_at = now()
+         from c where s.call_id = c.id and s.run_no = c.run_no and s.stage = $4 and (
+             (s.state in ('PENDING', 'WAITING') and (s.not_before is null or s.not_before <= now()))
+             or (s.state = 'RUNNING' and (s.lease_until < now() or ($9 and s.hint_id = $8 and not exists (
+                 select 1 from worker_heartbeats h where h.owner = s.lease_owner
+                   and h.beat_at > now() - $10 * interval '1 second')))))
+         returning s.*
+     ), touched as (
+         update call_records r set updated_at = now() from t where r.id = t.call_id
+     )";
+
+/// A free stage: losing the claim in a crash of the database costs nothing, so its commit is not awaited.
+static CLAIM_FREE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{CLAIM} select {}, set_config('synchronous_commit', 'off', true) from c join t on true {LEASE_JOINS}",
+        lease_columns("", "null::jsonb")
+    )
+});
+
+/// A paid stage: the purchase is recorded as `sending` by the claim itself.
+static CLAIM_PAID: LazyLock<String> = LazyLock::new(|| {
+    format!("{CLAIM} {} select {} from c join t on true {LEASE_JOINS}", job_ctes(11), lease_columns("", JOB_COLUMN))
+});
+
+/// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
+const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = c.id and s.run_no = c.run_no
+     where c.id = $1 and s.state = 'RUNNING' and s.hint_id = $2";
+
+const WHY_NOT: &str = "select s.state,
+         s.state = 'RUNNING' and $4 and s.hint_id = $5 and exists (select 1 from worker_heartbeats h
+             where h.owner = s.lease_owner and h.beat_at > now() - $6 * interval '1 second') as owner_alive,
+         (select jsonb_agg(jsonb_build_object('stage', n.stage, 'lane', c.lane, 'tenant', c.tenant_id)) from call_stages n
+          where n.call_id = c.id and n.run_no = c.run_no and n.state = 'PENDING'
+            and (n.not_before is null or n.not_before <= now())) as pending
+     from call_records c join call_stages s on s.call_id = c.id and s.run_no = c.run_no and s.stage = $3
+     where c.id = $1 and c.run_no = $2 and c.status in ('TRANSCRIBING', 'ANALYZING')";
+
+#[derive(diesel::QueryableByName)]
+struct HeldRow {
+    #[diesel(sql_type = Integer)]
+    run_no: i32,
+    #[diesel(sql_type = Text)]
+    stage: String,
+}
+
+#[derive(diesel::QueryableByName)]
+struct WhyNotRow {
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Bool)]
+    owner_alive: bool,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pending: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct PendingStage {
+    stage: String,
+    lane: String,
+    tenant: String,
+}
+
+impl Store {
+    /// Takes a call out of QUEUED: the only way out, a compare-and-set that raises `run_no`. With its audio
+    /// gone, a call whose raw transcript and diarization are kept begins at assembly; one that has results
+    /// returns to COMPLETED with them; any other fails with `temp_audio_expired`.
+    pub async fn run_start(
+        &self,
+        call_id: CallId,
+        claimant: &Claimant,
+        works_on_assembly: bool,
+    ) -> Result<Started, StoreError> {
+        let row = self
+            .row::<LeaseRow>(
+                Statement::new(&START)
+                    .bind(call_id)
+                    .bind(LeaseToken::fresh())
+                    .bind(claimant.owner.as_str())
+                    .bind(LEASE)
+                    .bind(claimant.hint_id)
+                    .bind(ANNOUNCE_AGAIN)
+                    .bind(works_on_assembly),
+            )
+            .await?;
+        let Some(row) = row else { return Ok(Started::NotQueued) };
+        if row.is_held() {
+            return Ok(Started::Held(Box::new(row.into_lease()?)));
+        }
+        match row.pending_stage() {
+            None => Ok(Started::Finished),
+            Some(next) => {
+                let (run_no, next) = (row.run_no(), next?);
+                Ok(Started::Announce(next_hint(call_id, run_no, next)))
+            }
+        }
+    }
+
+    /// Claims one stage of one run. For a paid engine the purchase is recorded in the same statement.
+    pub async fn stage_claim(
+        &self,
+        call_id: CallId,
+        run_no: i32,
+        stage: StageKind,
+        claimant: &Claimant,
+        intent: Option<&JobIntent>,
+    ) -> Result<Option<Lease>, StoreError> {
+        let sql: &'static str = if intent.is_some() { &CLAIM_PAID } else { &CLAIM_FREE };
+        let mut statement = Statement::new(sql)
+            .bind(call_id)
+            .bind(run_no)
+            .bind(stage.call_status().as_str())
+            .bind(stage.as_str())
+            .bind(LeaseToken::fresh())
+            .bind(claimant.owner.as_str())
+            .bind(LEASE)
+            .bind(claimant.hint_id)
+            .bind(claimant.redelivered)
+            .bind(OWNER_SILENCE);
+        if let Some(intent) = intent {
+            statement = intent.bind_to(statement, &claimant.owner);
+        }
+        self.row::<LeaseRow>(statement).await?.map(LeaseRow::into_lease).transpose()
+    }
+
+    /// The stage that a redelivered message's first life had claimed, if it still holds one.
+    pub async fn stage_of_hint(
+        &self,
+        call_id: CallId,
+        hint_id: HintId,
+    ) -> Result<Option<(i32, StageKind)>, StoreError> {
+        let row: Option<HeldRow> =
+            self.row(Statement::new(STAGE_OF_HINT).bind(call_id).bind(hint_id)).await?;
+        row.map(|r| Ok((r.run_no, word(&r.stage)?))).transpose()
+    }
+
+    /// Why [`Store::stage_claim`] gave nothing.
+    pub async fn stage_why_not(
+        &self,
+        call_id: CallId,
+        run_no: i32,
+        stage: StageKind,
+        claimant: &Claimant,
+    ) -> Result<Unclaimed, StoreError> {
+        let row: Option<WhyNotRow> = self
+            .row(
+                Statement::new(WHY_NOT)
+                    .bind(call_id)
+                    .bind(run_no)
+                    .bind(stage.as_str())
+                    .bind(claimant.redelivered)
+                    .bind(claimant.hint_id)
+                    .bind(OWNER_SILENCE),
+            )
+            .await?;
+        let Some(row) = row else { return Ok(Unclaimed::Superseded) };
+        Ok(match row.state.as_str() {
+            "SUCCEEDED" | "SKIPPED" => {
+                let pending: Vec<PendingStage> =
+                    row.pending.map(serde_json::from_value).transpose().map_err(json_error)?.unwrap_or_default();
+                Unclaimed::Done(
+                    pending
+                        .into_iter()
+                        .map(|p| {
+                            Ok(next_hint(call_id, run_no, (word(&p.stage)?, word(&p.lane)?, TenantId(p.tenant))))
+                        })
+                        .collect::<Result<_, StoreError>>()?,
+                )
+            }
+            "SUPERSEDED" | "FAILED" => Unclaimed::Superseded,
+            _ if row.owner_alive => Unclaimed::OwnerAlive,
+            _ => Unclaimed::NotDue,
+        })
+    }
+}
+
+impl JobIntent {
+    pub(crate) fn bind_to(&self, statement: Statement, owner: &str) -> Statement {
+        statement
+            .bind(self.id)
+            .bind(self.engine.as_str())
+            .bind(self.model.as_str())
+            .bind(self.params_hash.clone())
+            .bind(self.estimated_cost)
+            .bind(owner)
+            .bind(LEASE)
+    }
+}
+
+/// The hint for a stage that a statement left PENDING.
+pub(crate) fn next_hint(call_id: CallId, run_no: i32, (stage, lane, tenant_id): (StageKind, Lane, TenantId)) -> Hint {
+    Hint { v: HINT_VERSION, call_id, tenant_id, run_no: Some(run_no), stage, lane, reason: HintReason::Next }
+}

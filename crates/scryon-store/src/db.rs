@@ -1,0 +1,341 @@
+//! The pool, cached statements and the one error type of this crate.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool::managed::{PoolError, Timeouts};
+use diesel::deserialize::QueryableByName;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error as DieselError, QueryResult};
+use diesel::sql_types;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::FutureExt;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Why a statement did not give its answer. Code branches on the variant, people read the message.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, no answer in time, or the server refused to work now. Nothing was written, or
+    /// (`outcome_unknown`) perhaps everything: re-read before repeating.
+    #[error("Postgres did not answer: {message}")]
+    Unavailable { message: String, outcome_unknown: bool },
+    /// A constraint refused the row.
+    #[error("Postgres refused the row: constraint {constraint}")]
+    Constraint { constraint: String },
+    /// The statement and the row do not fit this program: a bug, or a schema it does not know.
+    #[error("failed to read a row: {message}")]
+    Row { message: String },
+    /// The schema is not one this program can work with.
+    #[error("{message}")]
+    Schema { message: String },
+}
+
+impl StoreError {
+    /// Waiting and repeating can help.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    pub(crate) fn row(message: impl Into<String>) -> Self {
+        Self::Row { message: message.into() }
+    }
+
+    fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable { message: message.into(), outcome_unknown: false }
+    }
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(kind, info) => match kind {
+                DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::ForeignKeyViolation
+                | DatabaseErrorKind::CheckViolation
+                | DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::ExclusionViolation => {
+                    Self::Constraint { constraint: info.constraint_name().unwrap_or("unnamed").to_owned() }
+                }
+                // The driver lost the connection somewhere between sending and reading.
+                DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
+                    Self::Unavailable { message: info.message().to_owned(), outcome_unknown: true }
+                }
+                // Lock timeout, deadlock, shutdown, disk full, read-only: the server said no, and
+                // said so before committing.
+                _ => Self::unavailable(info.message()),
+            },
+            DieselError::BrokenTransactionManager => Self::unavailable("the connection broke"),
+            other => Self::row(other.to_string()),
+        }
+    }
+}
+
+/// How to reach Postgres and how long to wait for it.
+#[derive(Clone)]
+pub struct StoreSettings {
+    /// `postgres://…`; holds a password, so this type is not `Debug`.
+    pub url: String,
+    pub application_name: String,
+    pub pool_size: usize,
+    /// For a free connection.
+    pub pool_wait: Duration,
+    pub connect_timeout: Duration,
+    pub statement_timeout: Duration,
+    /// An operator's open transaction makes a worker retry instead of hanging.
+    pub lock_timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for StoreSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// A pooled connection.
+pub(crate) type Conn = Object<AsyncPgConnection>;
+
+/// Everything this program knows about Postgres. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool<AsyncPgConnection>,
+    /// Slightly longer than the server's own limit: only a dead network reaches it.
+    client_deadline: Duration,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Prepares a pool; connects on first use, so that a program starts while Postgres is away.
+    pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
+        let config = connection_config(settings)?;
+        let mut manager = ManagerConfig::default();
+        manager.recycling_method = RecyclingMethod::Fast;
+        manager.custom_setup = Box::new(move |_url| establish(config.clone()).boxed());
+        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool_size)
+            .timeouts(Timeouts {
+                wait: Some(settings.pool_wait),
+                create: Some(settings.connect_timeout),
+                recycle: Some(settings.connect_timeout),
+            })
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|e| StoreError::unavailable(e.to_string()))?;
+        Ok(Self { pool, client_deadline: settings.statement_timeout + Duration::from_secs(2) })
+    }
+
+    /// A connection of the pool.
+    pub(crate) async fn conn(&self) -> Result<Conn, StoreError> {
+        self.pool.get().await.map_err(|e| match e {
+            PoolError::Timeout(kind) => StoreError::unavailable(format!("no connection in time ({kind:?})")),
+            PoolError::Backend(error) => StoreError::unavailable(error.to_string()),
+            other => StoreError::unavailable(other.to_string()),
+        })
+    }
+
+    /// Runs one statement and reads its rows: one round trip, one transaction.
+    pub(crate) async fn rows<T>(&self, statement: Statement) -> Result<Vec<T>, StoreError>
+    where
+        T: QueryableByName<Pg> + Send + 'static,
+    {
+        let mut conn = self.conn().await?;
+        match tokio::time::timeout(self.client_deadline, statement.load::<T>(&mut *conn)).await {
+            Ok(rows) => Ok(rows?),
+            Err(_elapsed) => {
+                // The dropped query may still commit, and the connection is in an unknown state.
+                drop(Object::take(conn));
+                Err(StoreError::Unavailable {
+                    message: "no answer within the deadline".to_owned(),
+                    outcome_unknown: true,
+                })
+            }
+        }
+    }
+
+    /// The first row, if any.
+    pub(crate) async fn row<T>(&self, statement: Statement) -> Result<Option<T>, StoreError>
+    where
+        T: QueryableByName<Pg> + Send + 'static,
+    {
+        Ok(self.rows(statement).await?.into_iter().next())
+    }
+
+    /// Runs one statement for its effect; gives the number of rows it returned or touched.
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<usize, StoreError> {
+        let mut conn = self.conn().await?;
+        match tokio::time::timeout(self.client_deadline, statement.execute(&mut *conn)).await {
+            Ok(count) => Ok(count?),
+            Err(_elapsed) => {
+                drop(Object::take(conn));
+                Err(StoreError::Unavailable {
+                    message: "no answer within the deadline".to_owned(),
+                    outcome_unknown: true,
+                })
+            }
+        }
+    }
+
+    /// Answers whether Postgres works at all.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.execute(Statement::new("select 1")).await.map(|_| ())
+    }
+}
+
+fn connection_config(settings: &StoreSettings) -> Result<tokio_postgres::Config, StoreError> {
+    let mut config: tokio_postgres::Config = settings
+        .url
+        .parse()
+        .map_err(|e| StoreError::unavailable(format!("DATABASE_URL cannot be read: {e}")))?;
+    config
+        .application_name(&settings.application_name)
+        .connect_timeout(settings.connect_timeout)
+        .keepalives_idle(Duration::from_secs(15))
+        .keepalives_interval(Duration::from_secs(5))
+        .tcp_user_timeout(settings.statement_timeout + Duration::from_secs(5));
+    let mut options = config.get_options().unwrap_or_default().to_owned();
+    options.push_str(&format!(" -c statement_timeout={}", settings.statement_timeout.as_millis()));
+    if let Some(limit) = settings.lock_timeout {
+        options.push_str(&format!(" -c lock_timeout={}", limit.as_millis()));
+    }
+    config.options(&options);
+    Ok(config)
+}
+
+async fn establish(config: tokio_postgres::Config) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let (client, connection) = config
+        .connect(tokio_postgres::NoTls)
+        .await
+        .map_err(|e| diesel::ConnectionError::BadConnection(error_chain(&e)))?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+/// tokio-postgres hides the server's words in the source.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+/// A statement written by hand that is prepared once per connection.
+///
+/// diesel's `sql_query` prepares anew on every use, a second round trip that would double the cost of a
+/// claim. Here the text, which already holds the placeholders `$1…$n`, is the cache key.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    sql: &'static str,
+    binds: Vec<Bind>,
+}
+
+impl Statement {
+    pub(crate) fn new(sql: &'static str) -> Self {
+        Self { sql, binds: Vec::new() }
+    }
+
+    /// Adds the next placeholder's value.
+    pub(crate) fn bind(mut self, value: impl Into<Bind>) -> Self {
+        self.binds.push(value.into());
+        self
+    }
+}
+
+impl QueryFragment<Pg> for Statement {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.sql);
+        for bind in &self.binds {
+            bind.push(&mut out)?;
+        }
+        Ok(())
+    }
+}
+
+impl QueryId for Statement {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Statement {
+    type SqlType = sql_types::Untyped;
+}
+
+macro_rules! binds {
+    ($($variant:ident($rust:ty) => $sql:ty),+ $(,)?) => {
+        /// A value of a placeholder, with the SQL type it is sent as.
+        #[derive(Debug, Clone)]
+        pub(crate) enum Bind { $($variant($rust)),+ }
+
+        impl Bind {
+            fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+                match self { $(Self::$variant(value) => out.push_bind_param_value_only::<$sql, $rust>(value)),+ }
+            }
+        }
+
+        $(impl From<$rust> for Bind {
+            fn from(value: $rust) -> Self { Self::$variant(value) }
+        })+
+    };
+}
+binds! {
+    Uuid(Option<Uuid>) => sql_types::Nullable<sql_types::Uuid>,
+    Text(Option<String>) => sql_types::Nullable<sql_types::Text>,
+    Int(Option<i32>) => sql_types::Nullable<sql_types::Integer>,
+    BigInt(Option<i64>) => sql_types::Nullable<sql_types::BigInt>,
+    Double(Option<f64>) => sql_types::Nullable<sql_types::Double>,
+    Bool(bool) => sql_types::Bool,
+    Bytes(Option<Vec<u8>>) => sql_types::Nullable<sql_types::Binary>,
+    Json(Option<Value>) => sql_types::Nullable<sql_types::Jsonb>,
+    Time(Option<DateTime<Utc>>) => sql_types::Nullable<sql_types::Timestamptz>,
+    Uuids(Vec<Uuid>) => sql_types::Array<sql_types::Uuid>,
+    Texts(Vec<String>) => sql_types::Array<sql_types::Text>,
+    Ints(Vec<i32>) => sql_types::Array<sql_types::Integer>,
+}
+
+macro_rules! bind_plain {
+    ($($plain:ty => |$value:ident| $bind:expr),+ $(,)?) => {
+        $(impl From<$plain> for Bind {
+            fn from($value: $plain) -> Self { $bind }
+        })+
+    };
+}
+bind_plain! {
+    Uuid => |v| Self::Uuid(Some(v)),
+    String => |v| Self::Text(Some(v)),
+    &str => |v| Self::Text(Some(v.to_owned())),
+    i32 => |v| Self::Int(Some(v)),
+    i64 => |v| Self::BigInt(Some(v)),
+    f64 => |v| Self::Double(Some(v)),
+    Vec<u8> => |v| Self::Bytes(Some(v)),
+    Value => |v| Self::Json(Some(v)),
+    DateTime<Utc> => |v| Self::Time(Some(v)),
+    scryon_domain::ids::CallId => |v| Self::Uuid(Some(v.0)),
+    scryon_domain::ids::UserId => |v| Self::Uuid(Some(v.0)),
+    scryon_domain::ids::LeaseToken => |v| Self::Uuid(Some(v.0)),
+    scryon_domain::ids::HintId => |v| Self::Uuid(Some(v.0)),
+    scryon_domain::ids::JobId => |v| Self::Uuid(Some(v.0)),
+    &scryon_domain::ids::TenantId => |v| Self::Text(Some(v.0.clone())),
+    Duration => |v| Self::Double(Some(v.as_secs_f64())),
+}
+
+impl From<Option<scryon_domain::ids::JobId>> for Bind {
+    fn from(value: Option<scryon_domain::ids::JobId>) -> Self {
+        Self::Uuid(value.map(|id| id.0))
+    }
+}
+impl From<Option<&str>> for Bind {
+    fn from(value: Option<&str>) -> Self {
+        Self::Text(value.map(str::to_owned))
+    }
+}

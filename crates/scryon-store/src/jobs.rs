@@ -1,0 +1,194 @@
+//! The purchase ledger. A paid request is preceded by a committed row; "perhaps sent" is a state of its
+//! own, and a second purchase is a decision that is counted, never an accident.
+
+use std::sync::LazyLock;
+
+use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
+use scryon_domain::ids::JobId;
+use serde_json::Value;
+
+use crate::claim::LEASE;
+use crate::db::{Statement, Store, StoreError};
+use crate::finish::{JobSettlement, OutputObject};
+use crate::lease::{JOB_COLUMN, JobClaim, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, lease_columns};
+
+/// Fenced by run, status and token, like every write of a worker.
+const HELD: &str = "with c as materialized (
+         select * from call_records where id = $1 and run_no = $2 and status = $3 for no key update
+     ), t as materialized (
+         select s.* from call_stages s join c on s.call_id = c.id and s.run_no = c.run_no
+         where s.stage = $4 and s.lease_token = $5 and s.state = 'RUNNING'
+     )";
+
+static BEGIN: LazyLock<String> = LazyLock::new(|| {
+    format!("{HELD}{} select {} from c join t on true {LEASE_JOINS}", job_ctes(6), lease_columns("", JOB_COLUMN))
+});
+
+/// One re-buy of a purchase that was perhaps made (13: the old one).
+static REBUY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{HELD}, old as (
+             update provider_jobs j set live = false, state = case when j.state = 'succeeded' then j.state else 'unknown' end,
+                 lease_until = null
+             from t where j.id = $13 and j.live and coalesce(j.lease_until <= now(), true) returning j.*
+         ), bought as (
+             insert into provider_jobs (id, tenant_id, stage, engine, model, params_hash, audio_sha256, purchase_no, state,
+                 cause, call_id, run_no, lease_owner, lease_until, sent_at, estimated_cost)
+             select $6, old.tenant_id, old.stage, $7, $8, $9, old.audio_sha256,
+                 1 + (select max(p.purchase_no) from provider_jobs p where p.tenant_id = old.tenant_id and p.stage = old.stage
+                      and p.engine = $7 and p.params_hash = $9 and p.audio_sha256 = old.audio_sha256),
+                 'sending', $14, c.id, c.run_no, $11, now() + $12 * interval '1 second', now(), $10::float8::numeric
+             from old, c
+             on conflict do nothing returning id
+         )
+         select count(*)::int as n from bought"
+    )
+});
+
+const TAKE_OVER: &str = "update provider_jobs j set lease_owner = $2, lease_until = now() + $3 * interval '1 second', state = 'sending',
+         sends = j.sends + 1, sent_at = now()
+     where j.id = $1 and j.live and j.state in ('intent', 'sending', 'unknown') and coalesce(j.lease_until <= now(), true)
+     returning 1 as n";
+
+const STORE_ANSWER: &str = "update provider_jobs set state = 'succeeded', result_ref = $2, result_bytes = $3, result_sha256 = $4,
+         units = $5, unit = $6, billed_cost = $7::float8::numeric, lease_until = null, finished_at = now()
+     where id = $1 and state <> 'succeeded' returning 1 as n";
+
+const FORGET_ANSWER: &str = "update provider_jobs set live = false where id = $1 returning 1 as n";
+
+const RELEASE: &str = "update provider_jobs set lease_until = now()
+     where id = $1 and lease_owner = $2 and state in ('intent', 'sending') returning 1 as n";
+
+#[derive(diesel::QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = Integer)]
+    n: i32,
+}
+
+/// One purchase, as the checker and the price reports read it.
+#[derive(Debug, Clone, diesel::QueryableByName)]
+pub struct Purchase {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    pub id: uuid::Uuid,
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    pub call_id: uuid::Uuid,
+    #[diesel(sql_type = Text)]
+    pub stage: String,
+    #[diesel(sql_type = Text)]
+    pub engine: String,
+    #[diesel(sql_type = Text)]
+    pub state: String,
+    #[diesel(sql_type = Text)]
+    pub cause: String,
+    #[diesel(sql_type = Integer)]
+    pub purchase_no: i32,
+    #[diesel(sql_type = Integer)]
+    pub sends: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub result_ref: Option<String>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub cost: Option<Value>,
+}
+
+impl Store {
+    /// Records a purchase for a stage that is already held. `None`: the fence held.
+    pub async fn job_begin(
+        &self,
+        lease: &Lease,
+        owner: &str,
+        intent: &JobIntent,
+    ) -> Result<Option<JobClaim>, StoreError> {
+        let statement = intent.bind_to(held(&BEGIN, lease), owner);
+        let row: Option<LeaseRow> = self.row(statement).await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(row.into_lease()?.job)
+    }
+
+    /// Buys again what was perhaps bought; the old row stays as `unknown`. True when this worker may send.
+    pub async fn job_buy_again(
+        &self,
+        lease: &Lease,
+        owner: &str,
+        intent: &JobIntent,
+        old: JobId,
+        cause: RebuyCause,
+    ) -> Result<bool, StoreError> {
+        let statement = intent.bind_to(held(&REBUY, lease), owner).bind(old).bind(cause.as_str());
+        let row: Option<CountRow> = self.row(statement).await?;
+        Ok(row.is_some_and(|r| r.n == 1))
+    }
+
+    /// Takes over a purchase that was perhaps sent by somebody who is gone, to send it again under the same
+    /// key. Only for engines that honour idempotency keys. False: somebody else took it.
+    pub async fn job_take_over(&self, id: JobId, owner: &str) -> Result<bool, StoreError> {
+        let row: Option<CountRow> =
+            self.row(Statement::new(TAKE_OVER).bind(id).bind(owner).bind(LEASE)).await?;
+        Ok(row.is_some())
+    }
+
+    /// Keeps an answer whose stage was superseded while it was on its way: it was paid for, and the new run
+    /// adopts it. Not fenced by the run.
+    pub async fn job_store_answer(
+        &self,
+        settlement: &JobSettlement,
+        object: &OutputObject,
+    ) -> Result<bool, StoreError> {
+        let statement = Statement::new(STORE_ANSWER)
+            .bind(settlement.id)
+            .bind(object.key.as_str())
+            .bind(object.bytes)
+            .bind(object.sha256.clone())
+            .bind(settlement.units)
+            .bind(settlement.unit)
+            .bind(settlement.billed_cost);
+        let row: Option<CountRow> = self.row(statement).await?;
+        Ok(row.is_some())
+    }
+
+    /// An answer whose object is gone cannot serve any more.
+    pub async fn job_forget_answer(&self, id: JobId) -> Result<(), StoreError> {
+        self.row::<CountRow>(Statement::new(FORGET_ANSWER).bind(id)).await.map(|_| ())
+    }
+
+    /// Hands a purchase in flight back when its worker stops: the next one settles it at once.
+    pub async fn job_release(&self, id: JobId, owner: &str) -> Result<(), StoreError> {
+        self.row::<CountRow>(Statement::new(RELEASE).bind(id).bind(owner)).await.map(|_| ())
+    }
+
+    /// Every purchase, oldest first.
+    pub async fn purchases(&self) -> Result<Vec<Purchase>, StoreError> {
+        self.rows(Statement::new(
+            "select id, call_id, stage, engine, state, cause, purchase_no, sends, result_ref,
+                 jsonb_build_object('estimated', estimated_cost, 'billed', billed_cost) as cost
+             from provider_jobs order by created_at, id",
+        ))
+        .await
+    }
+}
+
+/// Why something is bought a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebuyCause {
+    /// Perhaps sent, and the engine cannot tell: allowed once, below the price limit.
+    Ambiguous,
+    /// The stored answer is gone.
+    Repair,
+}
+
+impl RebuyCause {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ambiguous => "ambiguous",
+            Self::Repair => "repair",
+        }
+    }
+}
+
+fn held(sql: &'static str, lease: &Lease) -> Statement {
+    Statement::new(sql)
+        .bind(lease.call_id)
+        .bind(lease.run_no)
+        .bind(lease.stage.call_status().as_str())
+        .bind(lease.stage.as_str())
+        .bind(lease.token)
+}

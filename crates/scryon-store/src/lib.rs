@@ -1,0 +1,37 @@
+//! Rows, claims, leases and admission: every statement the pipeline sends to Postgres. One file per
+//! aggregate; a claim is one statement, a finish is one transaction in one round trip.
+
+mod actions;
+mod calls;
+mod claim;
+mod db;
+mod dead_letters;
+mod dispatch;
+mod finish;
+mod heartbeat;
+mod idempotency;
+mod jobs;
+mod lease;
+mod migrate;
+mod outcome;
+mod retention;
+mod users;
+
+pub use actions::ActionItemRow;
+pub use calls::{
+    CallDetailRow, CallListRow, CallStatusRow, CompletedKey, DocumentRow, ListPosition, NewCall, Owner,
+};
+pub use claim::{ANNOUNCE_AGAIN, Claimant, LEASE, OWNER_SILENCE, Started, Unclaimed};
+pub use db::{Store, StoreError, StoreSettings};
+pub use dead_letters::DeadLetter;
+pub use dispatch::{Announced, CallCount, Due, LEADERSHIP};
+pub use finish::{
+    AnalysisEffects, Continuation, Finished, JobSettlement, OutputObject, StageEvent, StageOutput,
+};
+pub use heartbeat::HeldLease;
+pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState};
+pub use jobs::{Purchase, RebuyCause};
+pub use lease::{AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow};
+pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
+pub use retention::Tombstone;
+pub use users::User;

@@ -1,0 +1,117 @@
+//! Migrations: up, down, and the refusal of a schema this program does not know.
+
+use diesel::sql_types;
+use diesel_async::{AsyncMigrationHarness, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::db::{Conn, Statement, Store, StoreError};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
+
+/// Any number: one lock for all who migrate this database.
+const ADVISORY_LOCK: &str = "select pg_advisory_lock(hashtext('scryon.migrate'))";
+const ADVISORY_UNLOCK: &str = "select pg_advisory_unlock(hashtext('scryon.migrate'))";
+
+#[derive(diesel::QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = sql_types::Text)]
+    version: String,
+}
+
+#[derive(diesel::QueryableByName)]
+struct FloorRow {
+    #[diesel(sql_type = sql_types::Text)]
+    oldest_program: String,
+}
+
+impl Store {
+    /// Applies what is pending, oldest first; running it twice, or on two machines at once, is safe.
+    /// Gives the versions it applied.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.with_harness(|harness| {
+            harness
+                .run_pending_migrations(MIGRATIONS)
+                .map(|done| done.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    /// Takes every migration back, newest first. For tests and for a machine that is to be emptied.
+    pub async fn migrate_down(&self) -> Result<Vec<String>, StoreError> {
+        self.with_harness(|harness| {
+            harness
+                .revert_all_migrations(MIGRATIONS)
+                .map(|done| done.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    async fn with_harness<F>(&self, work: F) -> Result<Vec<String>, StoreError>
+    where
+        F: FnOnce(&mut AsyncMigrationHarness<Conn>) -> diesel::migration::Result<Vec<String>>,
+    {
+        let mut conn = self.conn().await?;
+        diesel::sql_query("set statement_timeout = 0").execute(&mut *conn).await?;
+        diesel::sql_query("set lock_timeout = 0").execute(&mut *conn).await?;
+        diesel::sql_query(ADVISORY_LOCK).execute(&mut *conn).await?;
+        let mut harness = AsyncMigrationHarness::new(conn);
+        let done = work(&mut harness).map_err(|e| StoreError::Schema {
+            message: format!("a migration failed and was rolled back: {e}"),
+        });
+        let mut conn = harness.into_inner();
+        diesel::sql_query(ADVISORY_UNLOCK).execute(&mut *conn).await?;
+        // The session's limits were lifted: it does not go back into the pool.
+        drop(deadpool::managed::Object::take(conn));
+        done
+    }
+
+    /// Refuses a schema that is older than this program, or that has moved past it.
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        let known = known_versions();
+        let table: Option<VersionRow> = self
+            .row(Statement::new(
+                "select coalesce(to_regclass('__diesel_schema_migrations')::text, '') as version",
+            ))
+            .await?;
+        if table.is_none_or(|t| t.version.is_empty()) {
+            return Err(older("it has no tables of this project", &known));
+        }
+        let applied: Vec<VersionRow> =
+            self.rows(Statement::new("select version from __diesel_schema_migrations")).await?;
+        let missing: Vec<&String> =
+            known.iter().filter(|k| !applied.iter().any(|a| &a.version == *k)).collect();
+        if let Some(first) = missing.iter().next() {
+            return Err(older(&format!("migration {first} is missing"), &known));
+        }
+        let floor: Option<FloorRow> =
+            self.row(Statement::new("select oldest_program from schema_floor")).await?;
+        let newest = known.last().cloned().unwrap_or_default();
+        match floor {
+            Some(floor) if floor.oldest_program > newest => Err(StoreError::Schema {
+                message: format!(
+                    "the database schema is too new for this program: it needs a program that knows migration {}, this one knows up to {newest}. Deploy the newer program.",
+                    floor.oldest_program
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn older(what: &str, known: &[String]) -> StoreError {
+    StoreError::Schema {
+        message: format!(
+            "the database schema is older than this program ({what}; needed: {}). Run `scryon migrate`, then start again.",
+            known.last().map_or("none", String::as_str)
+        ),
+    }
+}
+
+/// Versions of the embedded migrations, oldest first.
+fn known_versions() -> Vec<String> {
+    use diesel::migration::{Migration, MigrationSource};
+    let migrations: Vec<Box<dyn Migration<diesel::pg::Pg>>> = MIGRATIONS.migrations().unwrap_or_default();
+    let mut versions: Vec<String> = migrations.iter().map(|m| m.name().version().to_string()).collect();
+    versions.sort();
+    versions
+}

@@ -1,0 +1,1 @@
+drop table contacts, api_keys, users, tenants;

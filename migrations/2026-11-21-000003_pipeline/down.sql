@@ -1,0 +1,1 @@
+drop table dead_letters, idempotency_keys, provider_jobs, call_stages;
