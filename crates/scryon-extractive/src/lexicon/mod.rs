@@ -110,6 +110,8 @@ pub(crate) enum List {
     Formal,
     Informal,
     Intensifier,
+    /// Sounds like feeling and is manners: `no problem`.
+    Manners,
     Anger,
     Care,
     /// Label: provider.

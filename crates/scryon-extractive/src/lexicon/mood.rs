@@ -8,8 +8,8 @@ pub(crate) const NEUTRAL_WORDS: &[&str] = &[
     "share", "want", "dear", "number", "certain", "certainly", "definitely", "matter", "matters", "alright", "right",
     "fine", "sir", "agree", "agreed", "interest", "interested", "free", "credit", "pay", "paid", "support", "clear",
     "clearly", "save", "admit", "hand", "drop", "cut", "share", "shares", "shared", "security", "secure", "number",
-    "ready", "true", "truly", "sincerely", "kind", "questions", "question", "problem's", "reach", "legal", "value",
-    "values", "accept", "accepted", "stop", "stopped", "demand", "demands", "debt", "tank", "fire",
+    "ready", "true", "truly", "sincerely", "kind", "questions", "question", "reach", "legal", "value", "the", "of", "a",
+    "values", "accept", "accepted", "demand", "demands", "debt", "tank", "fire", "for", "to",
 ];
 
 pub(super) const PHRASES: &[Table] = &[
@@ -35,6 +35,16 @@ pub(super) const PHRASES: &[Table] = &[
     (List::Feeling, "angry", &["angry", "furious", "outrageous", "unacceptable", "disgusted"]),
     (List::Feeling, "pleased", &["pleased", "delighted", "glad", "very happy", "so happy", "really happy"]),
     (List::Feeling, "disappointed", &["disappointed", "disappointing", "let down", "expected better"]),
+    (
+        List::Manners,
+        "",
+        &[
+            "no problem", "no problems", "no worries", "not a problem", "problem solved", "no issue", "no issues",
+            "is resolved", "any problem", "any problems", "any issues", "good morning", "good afternoon", "good evening",
+            "good day", "good bye", "have a good", "have a nice", "have a great", "nice day", "great day", "all good",
+            "thank you for calling", "thanks for calling", "problem is", "question is", "no doubt",
+        ],
+    ),
     (
         List::Formal,
         "",

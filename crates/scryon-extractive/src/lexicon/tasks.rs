@@ -1,6 +1,6 @@
 //! How people promise, ask and plan.
 
-use scryon_domain::analysis::ActionIntent;
+use scryon_domain::analysis::ActionIntent::{self, Call, Email, Meeting, Message, Reminder, Task};
 
 use super::{List, Table};
 
@@ -30,18 +30,16 @@ const fn firm(words: &'static str, intent: ActionIntent) -> Verb {
 }
 
 const fn soft(words: &'static str) -> Verb {
-    Verb { words, intent: ActionIntent::Task, strength: Strength::Soft }
+    Verb { words, intent: Task, strength: Strength::Soft }
 }
 
 const fn timed(words: &'static str) -> Verb {
-    Verb { words, intent: ActionIntent::Task, strength: Strength::Timed }
+    Verb { words, intent: Task, strength: Strength::Timed }
 }
 
 const fn plan(words: &'static str) -> Verb {
     Verb { words, intent: ActionIntent::None, strength: Strength::Plan }
 }
-
-use ActionIntent::{Call, Email, Meeting, Message, Reminder, Task};
 
 /// Longer entries come before shorter ones that begin alike.
 pub(crate) const VERBS: &[Verb] = &[

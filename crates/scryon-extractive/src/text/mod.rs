@@ -5,6 +5,7 @@ mod tokens;
 mod units;
 mod words;
 
+use scryon_domain::analysis::Phase;
 use scryon_domain::transcript::{Segment, Speaker, Transcript};
 
 pub(crate) use quote::{capitalised, capped, quoted};
@@ -125,6 +126,16 @@ impl<'a> Document<'a> {
     pub(crate) fn unit_index_at(&self, position: usize) -> Option<usize> {
         let index = self.units.partition_point(|unit| unit.span.end <= position);
         (index < self.units.len()).then_some(index)
+    }
+
+    /// Where in the call a unit lies: the first and last fifth of its words open and close it.
+    pub(crate) fn phase_of(&self, unit: usize) -> Phase {
+        let position = self.units.get(unit).map_or(0, |unit| unit.span.start);
+        match position * 5 / self.tokens.len().max(1) {
+            0 => Phase::Opening,
+            4.. => Phase::Closing,
+            _ => Phase::Middle,
+        }
     }
 
     /// Ids of the segments a span touches, in order, each once.
