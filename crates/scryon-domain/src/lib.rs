@@ -8,4 +8,5 @@ pub mod ids;
 pub mod raw;
 pub mod stage;
 pub mod status;
+pub mod trace;
 pub mod transcript;

@@ -24,7 +24,7 @@ pub struct RawTranscript {
     /// Words with times. Empty when the engine has none; then `segments` carries the text.
     #[serde(default)]
     pub words: Vec<RawWord>,
-    /// The engine's own segments; read only when `words` is empty.
+    /// The engine's own segments: the text when `words` has none, and the speaker labels that words lack.
     #[serde(default)]
     pub segments: Vec<RawSegment>,
     /// Codes, never prose: for example `draft_quality_engine`, `no_speech`.

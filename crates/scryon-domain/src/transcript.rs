@@ -86,6 +86,7 @@ pub struct Speaker {
     pub role: SpeakerRole,
     pub confidence: Confidence,
     pub label_source: LabelSource,
+    /// 0 to 1, four decimals; only on the speaker the voice profile matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice_match_score: Option<f64>,
 }
@@ -125,8 +126,8 @@ pub struct SpeakerResolution {
     pub voice_match_status: String,
     pub total_speaker_count: usize,
     pub resolved_speaker_count: usize,
-    /// `answering_pattern_used`, `speaker_roles_unresolved`, `speaker_identity_ambiguous`,
-    /// `multi_party_call_not_auto_resolved`, and codes of the engines.
+    /// `answering_pattern_used`, `multi_party_call_not_auto_resolved`, `speaker_identity_ambiguous`,
+    /// `speaker_roles_unresolved`.
     pub warnings: Vec<String>,
 }
 
@@ -141,7 +142,8 @@ pub struct PipelineInfo {
     pub alignment_version: String,
     pub normalization_version: u32,
     pub status: String,
-    /// Codes a reader should know: `draft_quality_engine`, `no_speech`, `single_speaker_fallback`, …
+    /// Codes a reader should know: those of the engines (`draft_quality_engine`, `pyannote_disabled`, …), then
+    /// `no_speech`, `diarization_empty`, `single_speaker_fallback`, `silence_hallucination_removed`.
     #[serde(default)]
     pub quality_warnings: Vec<String>,
 }

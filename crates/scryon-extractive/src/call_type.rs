@@ -40,6 +40,9 @@ pub(crate) fn of(document: &Document<'_>) -> CallType {
     match special.as_slice() {
         [(first, kind), (second, _), ..] if *first >= second + MIN_LEAD => *kind,
         [(_, kind)] => *kind,
-        _ => counts.iter().find(|(_, kind)| *kind == CallType::Business).map_or(CallType::Unknown, |(_, kind)| *kind),
+        _ => counts
+            .iter()
+            .find(|(_, kind)| *kind == CallType::Business)
+            .map_or(CallType::Unknown, |(_, kind)| *kind),
     }
 }

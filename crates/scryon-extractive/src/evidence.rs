@@ -39,7 +39,12 @@ pub(crate) fn find(document: &Document<'_>) -> AllEvidence {
 /// Units in which a phrase of the list is said and not denied.
 fn stated(document: &Document<'_>, list: List) -> Evidence {
     let mut evidence = Evidence::default();
+    let mut last_end = 0;
     for hit in document.hits(list) {
+        // `we agreed` and the `agreed to` within it are one phrase.
+        if hit.start < last_end {
+            continue;
+        }
         // `not working` brings its own negation.
         let denies_itself = document.flags(hit.start).intersects(crate::lexicon::Flags::NEGATION);
         if !denies_itself && document.is_negated(hit.start) {
@@ -49,6 +54,7 @@ fn stated(document: &Document<'_>, list: List) -> Evidence {
         let Some(unit) = document.units.get(index) else { continue };
         if document.content_words(unit.span.clone()) >= MIN_CONTENT_WORDS {
             *evidence.units.entry(index).or_default() += 1;
+            last_end = hit.end;
         }
     }
     evidence
@@ -58,7 +64,10 @@ fn stated(document: &Document<'_>, list: List) -> Evidence {
 fn decisions(document: &Document<'_>) -> Evidence {
     let mut evidence = stated(document, List::Decision);
     evidence.units.retain(|index, _| {
-        document.units.get(*index).is_some_and(|unit| !unit.asks && !crate::questions::is_asked(document, unit))
+        document
+            .units
+            .get(*index)
+            .is_some_and(|unit| !unit.asks && !crate::questions::is_asked(document, unit))
     });
     evidence
 }

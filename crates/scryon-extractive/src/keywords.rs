@@ -39,7 +39,13 @@ impl Keywords {
     }
 
     /// The topics of a part of the call: those of the whole first, then its own.
-    pub(crate) fn topics(&self, document: &Document<'_>, mentions: &Mentions, span: Span, count: usize) -> Vec<String> {
+    pub(crate) fn topics(
+        &self,
+        document: &Document<'_>,
+        mentions: &Mentions,
+        span: Span,
+        count: usize,
+    ) -> Vec<String> {
         let local = rank(document, mentions, span, 1);
         let known = |keyword: &Keyword| self.ranked.iter().find(|other| other.stem == keyword.stem);
         let mut weighted: Vec<(usize, usize, &Keyword)> = local
@@ -112,5 +118,5 @@ fn is_topical(document: &Document<'_>, position: usize) -> bool {
 /// Stems of single words that tell the kind of a call.
 fn trade_words(document: &Document<'_>, span: &Span) -> BTreeSet<WordId> {
     let hits = document.hits_in(List::CallType, span.clone());
-    hits.filter(|hit| hit.end == hit.start + 1).filter_map(|hit| document.stem(hit.start)).collect()
+    hits.iter().filter(|hit| hit.end == hit.start + 1).filter_map(|hit| document.stem(hit.start)).collect()
 }

@@ -23,12 +23,15 @@ mod tone;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use scryon_domain::analysis::{ANALYSIS_SCHEMA_VERSION, Analysis, CallType};
 use scryon_domain::transcript::Transcript;
 
 use evidence::AllEvidence;
 use keywords::Keywords;
+use lexicon::List;
 use mentions::{Mentions, When};
 use mood::Polarities;
 use ranking::Ranking;
@@ -39,6 +42,9 @@ use text::Document;
 const FACT_BONUS: f64 = 1.25;
 /// A question stands for the call less than its answer.
 const QUESTION_FACTOR: f64 = 0.7;
+/// What became a task is told as one.
+const TASK_FACTOR: f64 = 0.6;
+const COURTESY_FACTOR: f64 = 0.4;
 
 /// What is known about a call beside its words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +69,7 @@ pub fn analyse(transcript: &Transcript, context: &AnalysisContext) -> Analysis {
     let questions = questions::real_questions(&document, &tasks.units);
     let open_questions = questions::open_questions(&document, &questions);
     let keywords = Keywords::of(&document, &mentions);
-    let ranking = Ranking::of(&document, &bonuses(&document, &mentions, &evidence, &questions));
+    let ranking = Ranking::of(&document, &bonuses(&document, &mentions, &evidence, &questions, &tasks.units));
     let call_type = call_type::of(&document);
     let decisions = evidence::findings(&document, &evidence.decisions);
     let summary = summary::of(&summary::Material {
@@ -131,6 +137,7 @@ fn bonuses(
     mentions: &Mentions,
     evidence: &AllEvidence,
     questions: &[usize],
+    tasks: &[usize],
 ) -> Vec<f64> {
     let mut bonuses: Vec<f64> = document
         .units
@@ -140,13 +147,26 @@ fn bonuses(
             let has_facts = !mentions.amounts_in(unit.span.clone()).is_empty()
                 || !mentions.dates_in(unit.span.clone()).is_empty()
                 || evidence.decisions.units.contains_key(&index)
-                || evidence.resolutions.units.contains_key(&index);
-            if has_facts { FACT_BONUS } else { 1.0 }
+                || evidence.resolutions.units.contains_key(&index)
+                || evidence.risks.units.contains_key(&index);
+            let is_courtesy = [List::Courtesy, List::Manners]
+                .into_iter()
+                .any(|list| document.has_hit(list, unit.span.clone()));
+            if is_courtesy {
+                COURTESY_FACTOR
+            } else if has_facts {
+                FACT_BONUS
+            } else {
+                1.0
+            }
         })
         .collect();
-    for question in questions {
-        if let Some(bonus) = bonuses.get_mut(*question) {
-            *bonus *= QUESTION_FACTOR;
+    let factors = [(questions, QUESTION_FACTOR), (tasks, TASK_FACTOR)];
+    for (units, factor) in factors {
+        for unit in units.iter().collect::<BTreeSet<_>>() {
+            if let Some(bonus) = bonuses.get_mut(*unit) {
+                *bonus *= factor;
+            }
         }
     }
     bonuses

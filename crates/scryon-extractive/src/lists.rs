@@ -2,6 +2,7 @@
 
 use scryon_domain::analysis::{Amount, ImportantDate, PersonMention};
 
+use crate::lexicon::List;
 use crate::mentions::Mentions;
 use crate::text::{Document, Span, quoted};
 
@@ -14,6 +15,13 @@ const MAX_CONTEXT_CHARS: usize = 160;
 pub(crate) fn important_dates(document: &Document<'_>, mentions: &Mentions) -> Vec<ImportantDate> {
     let mut dates: Vec<ImportantDate> = Vec::new();
     for mention in &mentions.dates {
+        // `How can I help you today?` names no date.
+        let is_courtesy = document
+            .unit_at(mention.span.start)
+            .is_some_and(|unit| document.has_hit(List::Courtesy, unit.span.clone()));
+        if is_courtesy {
+            continue;
+        }
         let text = bare(&document.raw(mention.span.clone()));
         let sources = document.cite(mention.span.clone());
         let is_twin =
@@ -38,9 +46,11 @@ pub(crate) fn amounts(document: &Document<'_>, mentions: &Mentions) -> Vec<Amoun
     for mention in &mentions.amounts {
         let text = bare_amount(&document.raw(mention.span.clone()));
         let sources = document.cite(mention.span.clone());
-        let is_twin =
-            |amount: &Amount| amount.kind == Some(mention.kind) && amount.value == Some(mention.value)
-                && amount.unit == mention.unit;
+        let is_twin = |amount: &Amount| {
+            amount.kind == Some(mention.kind)
+                && amount.value == Some(mention.value)
+                && amount.unit == mention.unit
+        };
         match amounts.iter().position(is_twin) {
             Some(index) => add_sources(&mut amounts[index].source_segment_ids, sources),
             None if amounts.len() < MAX_AMOUNTS => amounts.push(Amount {
@@ -64,8 +74,11 @@ pub(crate) fn people(document: &Document<'_>, mentions: &Mentions) -> Vec<Person
     for mention in &mentions.people {
         let sources = document.cite(mention.span.clone());
         let is_same = |name: &str| {
-            let (longer, shorter) =
-                if name.len() >= mention.name.len() { (name, mention.name.as_str()) } else { (mention.name.as_str(), name) };
+            let (longer, shorter) = if name.len() >= mention.name.len() {
+                (name, mention.name.as_str())
+            } else {
+                (mention.name.as_str(), name)
+            };
             longer == shorter || longer.strip_prefix(shorter).is_some_and(|rest| rest.starts_with(' '))
         };
         match people.iter().position(|person| is_same(&person.name)) {

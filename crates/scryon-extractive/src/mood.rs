@@ -5,7 +5,7 @@ use scryon_domain::analysis::{Phase, Polarity, Sentiment, SentimentMoment, Speak
 use scryon_domain::transcript::SpeakerRole;
 use vader_sentimental::SentimentIntensityAnalyzer;
 
-use crate::lexicon::{List, NEUTRAL_WORDS};
+use crate::lexicon::{Flags, List};
 use crate::quality;
 use crate::text::{Document, Unit, quoted};
 
@@ -26,7 +26,11 @@ const MIXED_STRENGTH: f64 = 0.5;
 const MIXED_SHARE: f64 = 0.45;
 /// Evidence that is not there: keeps one warm word in a long call from being enthusiasm.
 const BASE_DAMPING: f64 = 1.0;
-const NEUTRAL_DAMPING: f64 = 0.05;
+const NEUTRAL_DAMPING: f64 = 0.1;
+/// `Great, …` and `Thanks, …` at the beginning take a turn; they praise nothing.
+const LEAD_WORDS: usize = 2;
+const LEAD_MANNERS: &[&str] =
+    &["great", "good", "perfect", "excellent", "absolutely", "nice", "thanks", "thank", "cool"];
 const MAX_SIGNALS: usize = 6;
 const MAX_NOTE_CHARS: usize = 160;
 
@@ -60,14 +64,17 @@ impl Polarities {
             for position in unit.span.clone() {
                 let word = document.word(position);
                 let Some(token) = document.tokens.get(position) else { continue };
-                if is_manners.get(position).copied().unwrap_or_default() || NEUTRAL_WORDS.contains(&word) {
+                let is_polite = is_manners.get(position).copied().unwrap_or_default()
+                    || document.flags(position).intersects(Flags::MANNERS)
+                    || (position < unit.span.start + LEAD_WORDS && LEAD_MANNERS.contains(&word));
+                if is_polite {
                     continue;
                 }
                 // Scoring a sentence is dear, scoring each different word once is not: most sentences hold
                 // no word of feeling at all.
-                let is_valenced = valenced
-                    .get_mut(token.word.index())
-                    .map(|known| *known.get_or_insert_with(|| analyzer.polarity_scores(word).compound != 0.0));
+                let is_valenced = valenced.get_mut(token.word.index()).map(|known| {
+                    *known.get_or_insert_with(|| analyzer.polarity_scores(word).compound != 0.0)
+                });
                 has_feeling |= is_valenced == Some(true);
                 text.push_str(word);
                 text.push(' ');
@@ -224,7 +231,7 @@ fn progression(document: &Document<'_>, polarities: &Polarities) -> Vec<Sentimen
 /// Feelings that were put into words, most frequent first.
 fn signals(document: &Document<'_>) -> Vec<String> {
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    for hit in document.hits(List::Feeling).filter(|hit| !document.is_negated(hit.start)) {
+    for hit in document.hits(List::Feeling).iter().filter(|hit| !document.is_negated(hit.start)) {
         match counts.iter_mut().find(|(label, _)| *label == hit.label) {
             Some((_, count)) => *count += 1,
             None => counts.push((hit.label, 1)),

@@ -30,7 +30,7 @@ pub(crate) fn is_asked(document: &Document<'_>, unit: &Unit) -> bool {
     while start < lead_end && document.flags(start).intersects(Flags::CONNECTIVE | Flags::FILLER) {
         start += 1;
     }
-    document.hits_in(List::QuestionOpening, start..start + 1).next().is_some()
+    document.has_hit(List::QuestionOpening, start..start + 1)
 }
 
 /// Questions that want to know something: not courtesy, not a request that became a task.
@@ -43,7 +43,7 @@ pub(crate) fn real_questions(document: &Document<'_>, task_units: &[usize]) -> V
                 && unit.span.len() >= MIN_QUESTION_WORDS
                 && document.content_words(unit.span.clone()) > 0
                 && is_asked(document, unit)
-                && document.hits_in(List::Courtesy, unit.span.clone()).next().is_none()
+                && !document.has_hit(List::Courtesy, unit.span.clone())
         })
         .map(|(index, _)| index)
         .collect()
@@ -55,7 +55,7 @@ pub(crate) fn open_questions(document: &Document<'_>, questions: &[usize]) -> Ve
     let is_monologue = document.units.iter().all(|unit| unit.speaker == speaker);
     let unanswered = questions.iter().copied().filter(|index| !is_answered(document, *index, is_monologue));
     let mut open: BTreeSet<usize> = unanswered.collect();
-    open.extend(document.hits(List::OpenMatter).filter_map(|hit| document.unit_index_at(hit.start)));
+    open.extend(document.hits(List::OpenMatter).iter().filter_map(|hit| document.unit_index_at(hit.start)));
     let units = open.into_iter().filter_map(|index| document.units.get(index));
     units
         .take(MAX_QUESTIONS)
@@ -74,7 +74,7 @@ fn is_answered(document: &Document<'_>, index: usize, is_monologue: bool) -> boo
     let Some(question) = document.units.get(index) else { return true };
     let replies = document.units.iter().skip(index + 1).take(ANSWER_UNITS);
     for reply in replies.filter(|reply| is_monologue || reply.speaker != question.speaker) {
-        if document.hits_in(List::NoAnswer, reply.span.clone()).next().is_some() {
+        if document.has_hit(List::NoAnswer, reply.span.clone()) {
             return false;
         }
         if !is_asked(document, reply) {

@@ -1,7 +1,7 @@
 //! Which statements stand for the call: those closest to what all of it is about. Centroid ranking over
 //! tf-idf; linear in the length of the call.
 
-use crate::text::Document;
+use crate::text::{Document, WordId};
 
 /// Statements outside of this length are fragments or monologues.
 const MIN_WORDS: usize = 4;
@@ -43,10 +43,18 @@ impl Ranking {
         self.scores.get(unit).copied().unwrap_or_default()
     }
 
-    /// The best units of a range, best first; equal ones in call order.
-    pub(crate) fn best(&self, range: std::ops::Range<usize>, mut is_wanted: impl FnMut(usize) -> bool) -> Vec<usize> {
-        let mut units: Vec<usize> =
-            range.filter(|unit| self.score(*unit) > 0.0 && is_wanted(*unit)).collect();
+    /// The units of a range that can stand for something, best first; equal ones in call order.
+    pub(crate) fn best(
+        &self,
+        range: std::ops::Range<usize>,
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> Vec<usize> {
+        self.best_of(range.filter(|unit| is_wanted(*unit)))
+    }
+
+    /// The same for any units.
+    pub(crate) fn best_of(&self, units: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut units: Vec<usize> = units.into_iter().filter(|unit| self.score(*unit) > 0.0).collect();
         units.sort_by(|a, b| self.score(*b).total_cmp(&self.score(*a)).then(a.cmp(b)));
         units
     }
@@ -59,7 +67,7 @@ fn terms_per_unit(document: &Document<'_>) -> Vec<Vec<usize>> {
         .map(|unit| {
             let content = unit.span.clone().filter(|position| document.is_content(*position));
             let mut terms: Vec<usize> =
-                content.filter_map(|position| document.stem(position)).map(|stem| stem.index()).collect();
+                content.filter_map(|position| document.stem(position)).map(WordId::index).collect();
             terms.sort_unstable();
             terms.dedup();
             terms
@@ -74,7 +82,10 @@ fn inverse_frequencies(document: &Document<'_>, terms: &[Vec<usize>]) -> Vec<f64
         frequencies[*term] += 1.0;
     }
     let units = terms.len().max(1) as f64;
-    frequencies.iter().map(|count| if *count == 0.0 { 0.0 } else { (1.0 + units / (1.0 + count)).ln() }).collect()
+    frequencies
+        .iter()
+        .map(|count| if *count == 0.0 { 0.0 } else { (1.0 + units / (1.0 + count)).ln() })
+        .collect()
 }
 
 fn norm(values: impl Iterator<Item = f64>) -> f64 {

@@ -1,8 +1,6 @@
 //! How things were said, measured: words per minute, manners, emphasis.
 
-use scryon_domain::analysis::{
-    CallType, Energy, Formality, Pace, PartyTone, PartyTones, Polarity, Tone,
-};
+use scryon_domain::analysis::{CallType, Energy, Formality, Pace, PartyTone, PartyTones, Polarity, Tone};
 use scryon_domain::transcript::SpeakerRole;
 
 use crate::lexicon::List;
@@ -61,7 +59,7 @@ impl Sample {
     fn of(document: &Document<'_>, is_included: impl Fn(&Unit) -> bool) -> Self {
         let included: Vec<bool> = document.units.iter().map(&is_included).collect();
         let count = |list: List| {
-            let hits = document.hits(list).filter(|hit| {
+            let hits = document.hits(list).iter().filter(|hit| {
                 let index = document.unit_index_at(hit.start);
                 index.and_then(|index| included.get(index)).copied().unwrap_or_default()
             });
@@ -167,8 +165,12 @@ fn descriptors(sample: &Sample, polarity: Polarity) -> Vec<String> {
         ("unhurried", pace == Some(Pace::Slow)),
         ("inquiring", sample.questions * 3 >= sample.units),
     ];
-    let mut fitting: Vec<String> =
-        words.into_iter().filter(|(_, fits)| *fits).map(|(word, _)| word.to_owned()).take(MAX_DESCRIPTORS).collect();
+    let mut fitting: Vec<String> = words
+        .into_iter()
+        .filter(|(_, fits)| *fits)
+        .map(|(word, _)| word.to_owned())
+        .take(MAX_DESCRIPTORS)
+        .collect();
     if fitting.is_empty() {
         fitting.push("matter-of-fact".to_owned());
     }

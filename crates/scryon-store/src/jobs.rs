@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::claim::LEASE;
 use crate::db::{Statement, Store, StoreError};
 use crate::finish::{JobSettlement, OutputObject};
+use crate::outcome::JobEnd;
 use crate::lease::{JOB_COLUMN, JobClaim, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, lease_columns};
 
 /// Fenced by run, status and token, like every write of a worker.
@@ -143,6 +144,14 @@ impl Store {
             .bind(settlement.billed_cost);
         let row: Option<CountRow> = self.row(statement).await?;
         Ok(row.is_some())
+    }
+
+    /// Records how a purchase ended that gave no answer, apart from what becomes of its stage.
+    pub async fn job_end(&self, end: JobEnd, error_code: &str) -> Result<(), StoreError> {
+        let sql = "update provider_jobs set state = $2, live = live and $2 <> 'failed', lease_until = null, error_code = $3,
+                 finished_at = case when $2 = 'failed' then now() end
+             where id = $1 and state not in ('succeeded', 'failed')";
+        self.execute(Statement::new(sql).bind(end.id).bind(end.state.as_str()).bind(error_code)).await.map(|_| ())
     }
 
     /// An answer whose object is gone cannot serve any more.

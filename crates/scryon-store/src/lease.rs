@@ -326,16 +326,11 @@ fn job_claim(value: Value) -> Result<JobClaim, StoreError> {
             id,
             result_ref: row.result_ref.unwrap_or_default(),
             bytes: row.bytes.unwrap_or_default(),
-            sha256: row.sha256.as_deref().and_then(unhex).unwrap_or_default(),
+            sha256: row.sha256.and_then(|h| hex::decode(h).ok()).unwrap_or_default(),
         },
         _ if row.held => JobClaim::InFlight { id },
         _ => JobClaim::Unsettled { id, cause: row.cause, estimated_cost: row.estimated_cost },
     })
-}
-
-/// Bytes of a hex text.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect()
 }
 
 pub(crate) fn word<T>(text: &str) -> Result<T, StoreError>

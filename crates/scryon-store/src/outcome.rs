@@ -44,7 +44,7 @@ pub enum JobEndState {
 }
 
 impl JobEndState {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Unknown => "unknown",

@@ -82,20 +82,22 @@ const MARKER_WORDS: usize = 5;
 /// Drops noise markers and words without content; punctuation that came as a word of its own joins the word
 /// before it.
 pub(super) fn drop_markers(words: &mut Vec<Word>) {
+    let mut marked = vec![false; words.len()];
+    let mut at = 0;
+    while at < words.len() {
+        let length = marker_length(&words[at..]);
+        marked[at..at + length].fill(true);
+        at += length.max(1);
+    }
     let mut kept: Vec<Word> = Vec::with_capacity(words.len());
-    let mut skip = 0;
-    for index in 0..words.len() {
-        if skip > 0 {
-            skip -= 1;
+    for (word, marked) in std::mem::take(words).into_iter().zip(marked) {
+        if marked {
             continue;
         }
-        let length = marker_length(&words[index..]);
-        if length > 0 {
-            skip = length - 1;
-        } else if is_punctuation(&words[index].text) {
-            attach(&mut kept, &words[index].text);
+        if is_punctuation(&word.text) {
+            attach(&mut kept, &word.text);
         } else {
-            kept.push(words[index].clone());
+            kept.push(word);
         }
     }
     *words = kept;

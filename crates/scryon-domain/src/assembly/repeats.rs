@@ -1,7 +1,7 @@
 //! Step 2b: stutters and repeated phrases. Engines loop on hard audio, and people stumble; both make a text
 //! nobody wants to read. What people repeat on purpose stays.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::align::Word;
 use super::floor::Floor;
@@ -58,7 +58,8 @@ fn pause_after(words: &[Word], index: usize) -> Millis {
 
 fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
     let normals: Vec<String> = words.iter().map(|word| normal(&word.text)).collect();
-    let mut kept: Vec<Word> = Vec::with_capacity(words.len());
+    // Length of each run of equal words, and how many of them stay.
+    let mut runs: Vec<(usize, usize)> = Vec::with_capacity(words.len());
     let mut from = 0;
     while from < words.len() {
         let mut to = from + 1;
@@ -70,9 +71,13 @@ fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
         {
             to += 1;
         }
-        let allowed = copies_allowed(words, &normals, from..to, context);
-        keep_copies(&words[from..to], allowed, &mut kept);
+        runs.push((to - from, copies_allowed(words, &normals, from..to, context)));
         from = to;
+    }
+    let mut kept: Vec<Word> = Vec::with_capacity(words.len());
+    let mut rest = std::mem::take(words).into_iter();
+    for (length, allowed) in runs {
+        keep_copies(rest.by_ref().take(length), length, allowed, &mut kept);
     }
     *words = kept;
 }
@@ -108,23 +113,18 @@ fn spells(normals: &[String], run: &std::ops::Range<usize>) -> bool {
     single && (before.is_some_and(spelled) || normals.get(run.end).is_some_and(spelled))
 }
 
-fn keep_copies(run: &[Word], allowed: usize, kept: &mut Vec<Word>) {
-    let [first, .., last] = run else {
-        kept.extend(run.iter().cloned());
-        return;
-    };
-    if allowed == 1 {
+fn keep_copies(mut run: impl Iterator<Item = Word>, length: usize, allowed: usize, kept: &mut Vec<Word>) {
+    if allowed == 1 && length > 1 {
         // The last copy carries on into the sentence, the first one marks where the speaker began.
-        kept.push(Word {
-            text: with_case_of(&last.text, &first.text),
-            start: first.start,
-            looped: run.len() > 2,
-            ..last.clone()
-        });
+        if let (Some(first), Some(last)) = (run.next(), run.last()) {
+            let text = with_case_of(&last.text, &first.text);
+            kept.push(Word { text, start: first.start, looped: length > 2, ..last });
+        }
         return;
     }
-    kept.extend(run[..allowed].iter().cloned());
-    if let (true, Some(word)) = (allowed < run.len(), kept.last_mut()) {
+    kept.extend(run.by_ref().take(allowed));
+    let dropped = run.count();
+    if let (true, Some(word)) = (dropped > 0, kept.last_mut()) {
         word.looped = true;
     }
 }
@@ -140,22 +140,28 @@ fn with_case_of(text: &str, model: &str) -> String {
 
 /// Shortest period first, so that a loop is cut down to its smallest unit.
 fn collapse_phrases(words: &mut Vec<Word>, context: Context<'_>) {
-    let mut repetition = Repetition::new(words, context);
+    let mut spoken = Spoken::number(words);
+    let mut repetition = Repetition::new(words, &spoken, context);
     for length in 2..=PHRASE_WORDS {
         if words.len() < 2 * length {
             return;
         }
-        let repeated = repetition.copies_of(length);
-        if repeated.contains(&Fate::Drop) {
-            let mut fates = repeated.into_iter();
-            words.retain_mut(|word| {
-                let fate = fates.next().unwrap_or(Fate::Keep);
-                word.looped |= fate == Fate::Original;
-                fate != Fate::Drop
-            });
-            repetition = Repetition::new(words, context);
+        let fates = repetition.copies_of(length);
+        if !fates.contains(&Fate::Drop) {
+            continue;
         }
+        for (word, fate) in words.iter_mut().zip(&fates) {
+            word.looped |= *fate == Fate::Original;
+        }
+        retain(words, &fates);
+        retain(&mut spoken, &fates);
+        repetition = Repetition::new(words, &spoken, context);
     }
+}
+
+fn retain<T>(list: &mut Vec<T>, fates: &[Fate]) {
+    let mut fates = fates.iter();
+    list.retain(|_| fates.next() != Some(&Fate::Drop));
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,50 +172,66 @@ enum Fate {
     Drop,
 }
 
-/// A stream prepared for finding repeated phrases.
-struct Repetition {
+/// A word reduced to what repetition is about.
+#[derive(Debug, Clone, Copy)]
+struct Spoken {
     /// Equal numbers mean equal words; `None` never equals anything.
-    numbers: Vec<Option<u32>>,
+    number: Option<u32>,
+    /// A digit or letter, which repeats on purpose.
+    countable: bool,
+}
+
+impl Spoken {
+    fn number(words: &[Word]) -> Vec<Self> {
+        let mut known: HashMap<String, u32> = HashMap::new();
+        let number = |word: &Word| {
+            let text = normal(&word.text);
+            let countable = is_countable(&text);
+            let next = known.len() as u32;
+            Self { number: (!text.is_empty()).then(|| *known.entry(text).or_insert(next)), countable }
+        };
+        words.iter().map(number).collect()
+    }
+}
+
+/// A stream prepared for finding repeated phrases.
+struct Repetition<'a> {
+    spoken: &'a [Spoken],
     /// `breaks[i]`: how many pauses too long for a phrase lie before word `i`.
     breaks: Vec<u32>,
     /// `answered[i]`: somebody else spoke between word `i` and the next.
     answered: Vec<bool>,
-    /// `countable[i]`: how many words before word `i` are digits or letters, which repeat on purpose.
+    /// `countable[i]`: how many countable words come before word `i`.
     countable: Vec<u32>,
 }
 
-impl Repetition {
-    fn new(words: &[Word], context: Context<'_>) -> Self {
-        let mut known: BTreeMap<String, u32> = BTreeMap::new();
-        let mut numbers = Vec::with_capacity(words.len());
+impl<'a> Repetition<'a> {
+    fn new(words: &[Word], spoken: &'a [Spoken], context: Context<'_>) -> Self {
         let mut breaks = vec![0];
         let mut answers = Vec::with_capacity(words.len());
         let mut countable = vec![0];
-        for (index, word) in words.iter().enumerate() {
-            let text = normal(&word.text);
-            countable.push(countable[index] + u32::from(is_countable(&text)));
+        for (index, word) in spoken.iter().enumerate() {
+            countable.push(countable[index] + u32::from(word.countable));
             let last = index + 1 == words.len();
             breaks.push(breaks[index] + u32::from(!last && pause_after(words, index) > PHRASE_PAUSE));
             answers.push(!last && answered(words, index, context));
-            let next = known.len() as u32;
-            numbers.push((!text.is_empty()).then(|| *known.entry(text).or_insert(next)));
         }
-        Self { numbers, breaks, answered: answers, countable }
+        Self { spoken, breaks, answered: answers, countable }
     }
 
     /// True when word `at` comes again `length` words later, with nothing in between that breaks a phrase.
     fn again(&self, at: usize, length: usize) -> bool {
-        self.numbers[at].is_some()
-            && self.numbers[at] == self.numbers[at + length]
+        self.spoken[at].number.is_some()
+            && self.spoken[at].number == self.spoken[at + length].number
             && self.breaks[at] == self.breaks[at + length]
     }
 
     fn copies_of(&self, length: usize) -> Vec<Fate> {
-        let mut fates = vec![Fate::Keep; self.numbers.len()];
+        let mut fates = vec![Fate::Keep; self.spoken.len()];
         let mut from = 0;
-        while from + length < self.numbers.len() {
+        while from + length < self.spoken.len() {
             let mut to = from;
-            while to + length < self.numbers.len() && self.again(to, length) {
+            while to + length < self.spoken.len() && self.again(to, length) {
                 to += 1;
             }
             let copies = 1 + (to - from) / length;

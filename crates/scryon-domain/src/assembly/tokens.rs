@@ -2,7 +2,8 @@
 
 /// The comparable form of one word; empty for a word without letters or digits.
 pub(super) fn normal(word: &str) -> String {
-    word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase().replace('’', "'")
+    let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+    if bare.is_ascii() { bare.to_ascii_lowercase() } else { bare.to_lowercase().replace('’', "'") }
 }
 
 /// True when the word closes a sentence. `Mr.` and its kind do not.

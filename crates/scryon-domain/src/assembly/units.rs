@@ -94,17 +94,20 @@ fn repair(start: f64, end: f64, clock: Millis, limit: Millis) -> (Millis, Millis
 
 /// The words of a text with times in proportion to their letters.
 fn spread(text: &str, start: Millis, end: Millis) -> Vec<(String, Millis, Millis)> {
+    let mut parts = text.split_whitespace();
+    if let (Some(only), None) = (parts.next(), parts.next()) {
+        let word = printable(only);
+        return if word.is_empty() { Vec::new() } else { vec![(word, start, end)] };
+    }
     let words: Vec<String> = text.split_whitespace().map(printable).filter(|word| !word.is_empty()).collect();
-    let weights: Vec<Millis> = words.iter().map(|word| word.chars().count() as Millis).collect();
-    let total: Millis = weights.iter().sum();
+    let letters: Millis = words.iter().map(|word| word.chars().count() as Millis).sum();
     let mut said = 0;
     words
         .into_iter()
-        .zip(weights)
-        .map(|(word, weight)| {
-            let from = start + (end - start) * said / total;
-            said += weight;
-            (word, from, start + (end - start) * said / total)
+        .map(|word| {
+            let from = start + (end - start) * said / letters;
+            said += word.chars().count() as Millis;
+            (word, from, start + (end - start) * said / letters)
         })
         .collect()
 }
@@ -112,6 +115,9 @@ fn spread(text: &str, start: Millis, end: Millis) -> Vec<(String, Millis, Millis
 /// Without control characters and invisible marks: they break line formats and cannot be stored everywhere.
 /// The joiners U+200C and U+200D stay, Indic scripts are spelled with them.
 pub(super) fn printable(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return text.to_owned();
+    }
     let invisible = |c: char| {
         c.is_control()
             || matches!(c, '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')

@@ -222,12 +222,12 @@ fn answering_the_phone_is_the_last_resort() {
 
 #[test]
 fn a_voice_match_names_the_user_and_by_elimination_the_contact() {
-    let transcript = assemble(&with_voices(plain(), &[("A", 0.2), ("B", 0.91)]));
+    let transcript = assemble(&with_voices(plain(), &[("A", 0.2), ("B", 0.912_345_6)]));
     assert_eq!(
         named(&transcript),
         [("Ravi Kumar", Contact, Medium, ByElimination), ("Praveen Rao", User, High, VoiceEmbedding)]
     );
-    assert_eq!(transcript.speakers[1].voice_match_score, Some(0.91));
+    assert_eq!(transcript.speakers[1].voice_match_score, Some(0.9123));
     assert_eq!(transcript.speakers[0].voice_match_score, None);
     let resolution = &transcript.speaker_resolution;
     assert!(resolution.voice_embedding_enabled && resolution.voice_profile_used);

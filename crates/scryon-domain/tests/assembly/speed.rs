@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{assemble, mono};
 
-/// Three hours, 40,000 words. In release this takes about a tenth of the limit set here; the limit holds for
-/// unoptimised code on a busy machine, where a quadratic step would take minutes.
+/// Three hours, 40,000 words: some 50 ms in release. The limit is for unoptimised code on a busy machine, where
+/// one quadratic step would still break it by far.
 #[test]
 fn a_long_call_is_assembled_at_once() {
     let vocabulary =
@@ -27,8 +27,7 @@ fn a_long_call_is_assembled_at_once() {
     let started = Instant::now();
     let transcript = assemble(&input);
     let took = started.elapsed();
-    eprintln!("assembled 40,000 words in {took:?}");
     assert_eq!(transcript.speakers.len(), 2);
     assert!(transcript.segments.len() > 1000);
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

@@ -38,8 +38,21 @@ pub(crate) const MONTHS: &[(&str, u32)] = &[
 
 /// Words a date may begin with, beside months, weekdays and numbers.
 pub(super) const DATE_WORDS: &[&str] = &[
-    "today", "tonight", "tomorrow", "yesterday", "day", "this", "next", "last", "in", "within", "end", "the", "eod",
-    "eow", "eom",
+    "today",
+    "tonight",
+    "tomorrow",
+    "yesterday",
+    "day",
+    "this",
+    "next",
+    "last",
+    "in",
+    "within",
+    "end",
+    "the",
+    "eod",
+    "eow",
+    "eom",
 ];
 
 pub(crate) const NUMBER_WORDS: &[(&str, u32)] = &[

@@ -15,14 +15,13 @@ use std::ops::BitOr;
 use std::sync::LazyLock;
 
 pub(crate) use dates::{MONTHS, NUMBER_WORDS, ORDINAL_WORDS, SCALE_WORDS, WEEKDAYS};
-pub(crate) use mood::NEUTRAL_WORDS;
 pub(crate) use names::{GIVEN_NAMES, NAMES_THAT_ARE_WORDS};
 pub(crate) use tasks::{Strength, VERBS, Verb};
 pub(crate) use words::{COUNTED_THINGS, CURRENCIES, TOP_LEVEL_DOMAINS};
 
 /// Properties of a single word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags(u32);
 
 impl Flags {
     pub(crate) const NONE: Self = Self(0);
@@ -54,6 +53,16 @@ impl Flags {
     pub(crate) const GENERIC: Self = Self(1 << 12);
     /// Says that something is over: `yesterday`, `was`, `ago`.
     pub(crate) const PAST: Self = Self(1 << 13);
+    /// Says that something is to come: `will`, `please`.
+    pub(crate) const FUTURE: Self = Self(1 << 18);
+    /// Manners on the phone; no feeling, whatever the sentiment lexicon says.
+    pub(crate) const MANNERS: Self = Self(1 << 14);
+    /// Letters only, at least three, and neither function word, filler nor number: carries a topic.
+    pub(crate) const CONTENT: Self = Self(1 << 15);
+    /// A number may begin here.
+    pub(crate) const NUMERIC: Self = Self(1 << 16);
+    /// Letters only, at least three.
+    pub(crate) const WORD: Self = Self(1 << 17);
 
     pub(crate) fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -68,7 +77,7 @@ impl BitOr for Flags {
 }
 
 /// A list of phrases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum List {
     /// `i will`: the speaker promises.
     Promise,
@@ -174,12 +183,24 @@ static FLAGS: LazyLock<HashMap<&'static str, Flags>> = LazyLock::new(|| {
     add(&mut WEEKDAYS.iter().map(|(word, _)| *word), Flags::DATE);
     add(&mut dates::DATE_WORDS.iter().copied(), Flags::DATE);
     add(&mut GIVEN_NAMES.iter().copied(), Flags::NAME);
+    add(&mut mood::NEUTRAL_WORDS.iter().copied(), Flags::MANNERS);
     flags
 });
 
-/// What the tables say about a word.
+/// What the tables and the letters of a word say about it.
 pub(crate) fn flags(word: &str) -> Flags {
-    FLAGS.get(word).copied().unwrap_or_default()
+    let mut flags = FLAGS.get(word).copied().unwrap_or_default();
+    if word.chars().all(char::is_alphabetic) && word.chars().nth(2).is_some() {
+        flags = flags | Flags::WORD;
+        if !flags.intersects(Flags::STOP | Flags::FILLER | Flags::NUMBER) {
+            flags = flags | Flags::CONTENT;
+        }
+    }
+    let begins_number = |c: char| c.is_ascii_digit() || matches!(c, '$' | '€' | '£' | '₹' | '¥');
+    if flags.intersects(Flags::NUMBER) || word == "a" || word.starts_with(begins_number) {
+        flags = flags | Flags::NUMERIC;
+    }
+    flags
 }
 
 /// The phrases that begin with a word.

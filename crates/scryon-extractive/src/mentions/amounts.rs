@@ -21,7 +21,8 @@ pub(super) fn find(document: &Document<'_>, taken: &Taken) -> Vec<AmountMention>
     for unit in &document.units {
         let mut position = unit.span.start;
         while position < unit.span.end {
-            let number = if taken.is_free(position) { number_at(document, position, unit.span.end) } else { None };
+            let number =
+                if taken.is_free(position) { number_at(document, position, unit.span.end) } else { None };
             let Some(number) = number else {
                 position += 1;
                 continue;
@@ -81,7 +82,7 @@ fn plain(document: &Document<'_>, start: usize, number: &Number, limit: usize) -
     // Years and single digits say nothing by themselves.
     let is_year = number.is_digits && (1900.0..=2100.0).contains(&number.value);
     let is_telling = number.is_digits && number.value >= 10.0 || number.value >= 100.0;
-    (is_telling && !is_year && !number.is_ordinal).then(|| AmountMention {
+    (is_telling && !is_year && !number.is_ordinal).then_some(AmountMention {
         span: start..number.end,
         kind: AmountKind::Number,
         value: number.value,

@@ -21,7 +21,11 @@ pub(crate) enum When {
     QuarterEnd,
     YearEnd,
     /// Day and month, perhaps with a year.
-    Calendar { year: Option<i32>, month: u32, day: u32 },
+    Calendar {
+        year: Option<i32>,
+        month: u32,
+        day: u32,
+    },
     DayOfMonth(u32),
     /// A period or an ambiguous form: worth listing, never resolved.
     Vague,
@@ -62,7 +66,9 @@ pub(crate) fn resolve(when: When, base: Option<NaiveDate>, tense: Tense) -> Opti
             .max(if weeks == 0 { base } else { NaiveDate::MIN }),
         When::Weekend(weeks) => shifted(monday_of(base)?, weeks.checked_mul(7)?.checked_add(5)?)?,
         When::MonthEnd(months) => month_end(base.with_day(1)?.checked_add_months(Months::new(months))?)?,
-        When::QuarterEnd => month_end(base.with_day(1)?.checked_add_months(Months::new((12 - base.month()) % 3))?)?,
+        When::QuarterEnd => {
+            month_end(base.with_day(1)?.checked_add_months(Months::new((12 - base.month()) % 3))?)?
+        }
         When::YearEnd => NaiveDate::from_ymd_opt(base.year(), 12, 31)?,
         When::Calendar { year: _, month, day } => nearest_year(base, month, day, tense)?,
         When::DayOfMonth(day) => day_of_month(base, day, tense)?,

@@ -2,7 +2,7 @@
 
 use super::Taken;
 use super::numbers::unit;
-use crate::lexicon::TOP_LEVEL_DOMAINS;
+use crate::lexicon::{Flags, TOP_LEVEL_DOMAINS};
 use crate::text::{Document, Span};
 
 /// An address or a number in its written form.
@@ -12,16 +12,48 @@ pub(crate) struct Contact {
     pub(crate) text: String,
 }
 
+/// Content words after which a spoken address begins.
+const LEADS_TO_EMAIL: &[&str] = &["email", "mail", "send", "address", "contact", "copy", "write", "reach"];
 const MAX_EMAIL_CHARS: usize = 120;
 const MIN_PHONE_DIGITS: usize = 7;
 const MAX_PHONE_DIGITS: usize = 15;
 /// How far before a number its meaning is looked for.
 const CUE_WORDS: usize = 6;
-const PHONE_CUES: &[&str] =
-    &["number", "phone", "call", "reach", "mobile", "cell", "text", "whatsapp", "dial", "ring", "telephone", "fax"];
+const PHONE_CUES: &[&str] = &[
+    "number",
+    "phone",
+    "call",
+    "reach",
+    "mobile",
+    "cell",
+    "text",
+    "whatsapp",
+    "dial",
+    "ring",
+    "telephone",
+    "fax",
+];
 const OTHER_CUES: &[&str] = &[
-    "order", "ticket", "case", "account", "reference", "invoice", "serial", "tracking", "confirmation", "policy",
-    "booking", "model", "version", "zip", "code", "pin", "card", "iban", "license", "id",
+    "order",
+    "ticket",
+    "case",
+    "account",
+    "reference",
+    "invoice",
+    "serial",
+    "tracking",
+    "confirmation",
+    "policy",
+    "booking",
+    "model",
+    "version",
+    "zip",
+    "code",
+    "pin",
+    "card",
+    "iban",
+    "license",
+    "id",
 ];
 
 pub(super) fn emails(document: &Document<'_>, taken: &mut Taken) -> Vec<Contact> {
@@ -30,10 +62,13 @@ pub(super) fn emails(document: &Document<'_>, taken: &mut Taken) -> Vec<Contact>
         for position in unit.span.clone() {
             let contact = match document.word(position) {
                 "at" => spoken(document, position, &unit.span),
-                word if word.contains('@') => written(word).map(|text| Contact { span: position..position + 1, text }),
+                word if word.contains('@') => {
+                    written(word).map(|text| Contact { span: position..position + 1, text })
+                }
                 _ => None,
             };
-            let is_new = |contact: &Contact| found.last().is_none_or(|last| last.span.end <= contact.span.start);
+            let is_new =
+                |contact: &Contact| found.last().is_none_or(|last| last.span.end <= contact.span.start);
             if let Some(contact) = contact.filter(is_new) {
                 taken.take(contact.span.clone());
                 found.push(contact);
@@ -83,14 +118,20 @@ fn local_start(document: &Document<'_>, at: usize, limit: usize) -> Option<usize
     let is_part = |position: usize| {
         document.word(position).chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_')
     };
+    let is_joint = |position: usize| {
+        matches!(document.word(position), "dot" | "underscore" | "dash" | "hyphen" | "minus")
+    };
     let mut start = at.checked_sub(1).filter(|start| *start >= limit && is_part(*start))?;
-    while start >= limit + 2
-        && matches!(document.word(start - 1), "dot" | "underscore" | "dash" | "hyphen" | "minus")
-        && is_part(start - 2)
-    {
+    while start >= limit + 2 && is_joint(start - 1) && is_part(start - 2) {
         start -= 2;
     }
-    Some(start)
+    // In `tom baker at` nobody knows whether `tom` belongs to it, and half an address is somebody else's.
+    let before = start.checked_sub(1).filter(|before| *before >= limit);
+    let is_whole = before.is_none_or(|before| {
+        !(document.is_content(before) || document.flags(before).intersects(Flags::NUMBER) || is_joint(before))
+            || LEADS_TO_EMAIL.contains(&document.word(before))
+    });
+    is_whole.then_some(start)
 }
 
 /// `example dot com`, `mail dot example dot co dot uk`.

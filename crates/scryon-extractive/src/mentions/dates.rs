@@ -2,11 +2,11 @@
 
 use chrono::{NaiveDate, Weekday};
 
-use super::calendar::{Tense, When, WeekdayChoice, resolve};
+use super::calendar::{Tense, WeekdayChoice, When, resolve};
 use super::numbers::{day_at, number_at, year_at};
 use super::{DateMention, Taken};
 use crate::lexicon::{Flags, MONTHS, WEEKDAYS};
-use crate::text::Document;
+use crate::text::{Document, Span};
 
 /// Words that belong to a date as its preposition.
 const PREPOSITIONS: &[&str] = &["by", "before", "until", "till", "on", "due", "for", "from"];
@@ -16,6 +16,7 @@ const AMBIGUOUS_MONTHS: &[&str] = &["march", "may"];
 pub(super) fn find(document: &Document<'_>, base: Option<NaiveDate>, taken: &mut Taken) -> Vec<DateMention> {
     let mut mentions = Vec::new();
     for unit in &document.units {
+        let tense = tense(document, &unit.span);
         let mut position = unit.span.start;
         while position < unit.span.end {
             let found = if taken.is_free(position) && may_begin(document, position) {
@@ -27,17 +28,23 @@ pub(super) fn find(document: &Document<'_>, base: Option<NaiveDate>, taken: &mut
                 position += 1;
                 continue;
             };
-            let is_past = unit.span.clone().any(|at| document.flags(at).intersects(Flags::PAST));
-            let tense = if is_past { Tense::Past } else { Tense::Future };
-            let prefixed = position > unit.span.start && PREPOSITIONS.contains(&document.word_before(position, 1));
+            let prefixed =
+                position > unit.span.start && PREPOSITIONS.contains(&document.word_before(position, 1));
             let start = if prefixed { position - 1 } else { position };
             let date = resolve(when, base, tense);
-            mentions.push(DateMention { span: position..end, phrase: start..end, when, date });
+            let due = resolve(when, base, Tense::Future).filter(|due| base.is_none_or(|base| *due >= base));
+            mentions.push(DateMention { span: position..end, phrase: start..end, when, date, due });
             taken.take(position..end);
             position = end;
         }
     }
     mentions
+}
+
+/// Past where something in the unit is past and nothing is yet to come.
+fn tense(document: &Document<'_>, unit: &Span) -> Tense {
+    let has = |flag: Flags| unit.clone().any(|position| document.flags(position).intersects(flag));
+    if has(Flags::PAST) && !has(Flags::FUTURE) { Tense::Past } else { Tense::Future }
 }
 
 fn may_begin(document: &Document<'_>, position: usize) -> bool {
@@ -54,18 +61,17 @@ fn date_at(document: &Document<'_>, position: usize, limit: usize) -> Option<(Wh
         "yesterday" => Some((When::Days(-1), position + 1)),
         "eow" => Some((When::Week(0), position + 1)),
         "eom" => Some((When::MonthEnd(0), position + 1)),
-        "day" if document.has_words(position, &["day", "after", "tomorrow"]) => Some((When::Days(2), position + 3)),
+        "day" if document.has_words(position, &["day", "after", "tomorrow"]) => {
+            Some((When::Days(2), position + 3))
+        }
         "end" => period_end(document, position),
         "this" | "next" | "last" => chosen(document, position, word),
-        "in" | "within" => distance(document, position + 1, limit).and_then(|(when, end)| {
-            let is_future = when != When::Vague || word == "within";
-            is_future.then_some((when, end))
-        }),
+        "in" | "within" => distance(document, position + 1, limit),
         "the" => the_ordinal(document, position, limit),
         _ => None,
     };
     let found = found
-        .or_else(|| weekday(word).map(|day| named_weekday(document, day, position)))
+        .or_else(|| weekday(word).map(|day| named_weekday(document, day, position, limit)))
         .or_else(|| month_first(document, position, limit))
         .or_else(|| day_first(document, position, limit))
         .or_else(|| counted(document, position, limit))
@@ -86,8 +92,15 @@ fn month(word: &str) -> Option<u32> {
     MONTHS.iter().find(|(text, _)| *text == word).map(|(_, month)| *month)
 }
 
-/// `Friday`, `Friday next week`.
-fn named_weekday(document: &Document<'_>, day: Weekday, position: usize) -> (When, usize) {
+/// `Friday`, `Friday next week`, `Friday the 15th`, `Friday, May 15`. The number is surer than the weekday.
+fn named_weekday(document: &Document<'_>, day: Weekday, position: usize, limit: usize) -> (When, usize) {
+    let after = position + 1;
+    let numbered = month_first(document, after, limit)
+        .or_else(|| day_first(document, after, limit))
+        .or_else(|| the_ordinal(document, after, limit));
+    if let Some(found) = numbered.filter(|(when, _)| *when != When::Vague) {
+        return found;
+    }
     if document.has_words(position + 1, &["next", "week"]) {
         (When::Weekday(day, WeekdayChoice::Next), position + 3)
     } else {
@@ -117,7 +130,9 @@ fn chosen(document: &Document<'_>, position: usize, which: &str) -> Option<(When
         ("this", "quarter") => When::QuarterEnd,
         ("this", "year") => When::YearEnd,
         ("last", "night") => When::Days(-1),
-        ("next", "year" | "quarter") | ("last", "week" | "month" | "year" | "quarter" | "weekend") => When::Vague,
+        ("next", "year" | "quarter") | ("last", "week" | "month" | "year" | "quarter" | "weekend") => {
+            When::Vague
+        }
         _ => return None,
     };
     Some((when, position + 2))
@@ -203,7 +218,10 @@ fn month_first(document: &Document<'_>, position: usize, limit: usize) -> Option
         return Some(with_year(document, month, day, end, limit));
     }
     let is_alone = !AMBIGUOUS_MONTHS.contains(&name)
-        || matches!(document.word_before(position, 1), "in" | "of" | "until" | "since" | "late" | "early" | "mid");
+        || matches!(
+            document.word_before(position, 1),
+            "in" | "of" | "until" | "since" | "late" | "early" | "mid"
+        );
     is_alone.then_some((When::Vague, position + 1))
 }
 
@@ -241,13 +259,15 @@ fn the_ordinal(document: &Document<'_>, position: usize, limit: usize) -> Option
     if let Some(found) = day_first(document, position + 1, limit) {
         return Some(found);
     }
-    let is_placed = matches!(document.word_before(position, 1), "on" | "by" | "until" | "before" | "from");
+    let before = document.word_before(position, 1);
+    let is_placed = matches!(before, "on" | "by" | "until" | "before" | "from") || weekday(before).is_some();
     let counts_something = end < limit && (document.is_content(end) || COUNTED.contains(&document.word(end)));
     (is_placed && !counts_something).then_some((When::DayOfMonth(day), end))
 }
 
 /// Function words that an ordinal may count.
-const COUNTED: &[&str] = &["one", "thing", "time", "call", "half", "week", "day", "month", "part", "line", "of", "or"];
+const COUNTED: &[&str] =
+    &["one", "thing", "time", "call", "half", "week", "day", "month", "part", "line", "of", "or"];
 
 /// `2026-03-15`, `15.03.2026`, and `3/15/2026` where only one reading is a date.
 fn written(word: &str) -> Option<When> {

@@ -32,6 +32,8 @@ pub(crate) struct DateMention {
     pub(crate) when: When,
     /// The day it means, where the words and the recording time make that certain.
     pub(crate) date: Option<NaiveDate>,
+    /// The day it means as a day to come; a task is never due in the past.
+    pub(crate) due: Option<NaiveDate>,
 }
 
 /// A time of day that was named.

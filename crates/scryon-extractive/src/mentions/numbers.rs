@@ -21,6 +21,9 @@ pub(crate) struct Number {
 
 /// The longest number that begins here and ends before `limit`.
 pub(crate) fn number_at(document: &Document<'_>, position: usize, limit: usize) -> Option<Number> {
+    if !document.flags(position).intersects(Flags::NUMERIC) {
+        return None;
+    }
     let number = match digits(document.word(position)) {
         Some(number) => Number { end: position + 1, ..number },
         None => spelled(document, position, limit)?,
@@ -51,21 +54,30 @@ pub(super) fn year_at(document: &Document<'_>, position: usize, limit: usize) ->
     }
     let word = document.word(position);
     if word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit()) {
-        return word.parse().ok().filter(|year| (1900..=2199).contains(year)).map(|year| (year, position + 1));
+        return word
+            .parse()
+            .ok()
+            .filter(|year| (1900..=2199).contains(year))
+            .map(|year| (year, position + 1));
     }
     let (century, after) = under_hundred(document, position)?;
     if (19..=21).contains(&century)
-        && let Some((rest, end)) = under_hundred(document, after).filter(|(rest, end)| *rest >= 10 && *end <= limit)
+        && let Some((rest, end)) =
+            under_hundred(document, after).filter(|(rest, end)| *rest >= 10 && *end <= limit)
     {
         return Some(((century * 100 + rest) as i32, end));
     }
     let number = spelled(document, position, limit)?;
-    let is_year = number.value.fract() == 0.0 && (1900.0..=2199.0).contains(&number.value) && number.end <= limit;
+    let is_year =
+        number.value.fract() == 0.0 && (1900.0..=2199.0).contains(&number.value) && number.end <= limit;
     is_year.then_some((number.value as i32, number.end))
 }
 
 /// `$1,200.50`, `20k`, `10%`, `15th`, `$99/seat`.
 fn digits(word: &str) -> Option<Number> {
+    if word.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
     let mut number =
         Number { value: 0.0, end: 0, is_digits: true, is_ordinal: false, is_percent: false, currency: None };
     let mut text = word.split_once('/').map_or(word, |(head, _rate)| head);
@@ -123,8 +135,10 @@ fn spelled(document: &Document<'_>, position: usize, limit: usize) -> Option<Num
     let mut ceiling = f64::INFINITY;
     let mut end = position;
     while let Some((group, after)) = under_thousand(document, end, limit) {
-        let scale = scale(document.word(after)).filter(|scale| *scale > 100.0 && *scale < ceiling && after < limit);
+        let scale = scale(document.word(after)).filter(|scale| *scale > 100.0 && after < limit);
         match scale {
+            // `six million` after `five thousand` is another number.
+            Some(scale) if scale >= ceiling => break,
             Some(scale) => {
                 total += group * scale;
                 ceiling = scale;

@@ -17,13 +17,14 @@ pub(crate) struct PersonFound {
 
 const HONORIFICS: &[&str] = &["mister", "mr", "mrs", "ms", "miss", "doctor", "dr", "professor", "prof"];
 /// After `this is Maria` these show that it was an introduction.
-const AFTER_OWN_NAME: &[&str] = &["from", "speaking", "calling", "here", "at", "with"];
+const AFTER_OWN_NAME: &[&str] = &["from", "speaking", "calling"];
 const MIN_NAME_CHARS: usize = 2;
 
 pub(super) fn find(document: &Document<'_>, context: &AnalysisContext, taken: &Taken) -> Vec<PersonFound> {
     let known = known_names(document, context);
     let introduced: HashSet<usize> = document
         .hits(List::OwnNameFollows)
+        .iter()
         .filter(|hit| is_introduction(document, hit.start, hit.end))
         .map(|hit| hit.end)
         .collect();
@@ -63,16 +64,18 @@ fn is_name(
     known: &HashSet<String>,
     introduced: &HashSet<usize>,
 ) -> bool {
-    let word = document.word(position);
-    let is_word = word.chars().count() > MIN_NAME_CHARS && word.chars().all(char::is_alphabetic);
-    if !is_word {
+    let flags = document.flags(position);
+    let is_continuation = document.tokens.get(position).is_some_and(|token| token.marks.is_continuation);
+    if !flags.intersects(Flags::WORD) || is_continuation {
         return false;
     }
-    let has_writing = document.is_draft || document.tokens.get(position).is_some_and(|token| token.marks.is_capital);
+    let word = document.word(position);
+    let has_writing =
+        document.is_draft || document.tokens.get(position).is_some_and(|token| token.marks.is_capital);
     if has_writing && (known.contains(word) || document.flags(position).intersects(Flags::NAME)) {
         return true;
     }
-    let could_be_one = !document.flags(position).intersects(Flags::STOP | Flags::NUMBER | Flags::FILLER);
+    let could_be_one = !flags.intersects(Flags::STOP | Flags::NUMBER | Flags::FILLER | Flags::GENERIC);
     let after_honorific = position > unit.start && HONORIFICS.contains(&document.word_before(position, 1));
     if has_writing && could_be_one && (introduced.contains(&position) || after_honorific) {
         return true;
@@ -96,8 +99,7 @@ fn surname_end(document: &Document<'_>, position: usize, limit: usize, known: &H
     let word = document.word(next);
     let belongs = if document.is_draft { known.contains(word) } else { token.marks.is_capital };
     let is_joined = !document.tokens.get(position).is_some_and(|token| token.marks.ends_clause);
-    let is_word = word.chars().count() > MIN_NAME_CHARS
-        && word.chars().all(char::is_alphabetic)
+    let is_word = document.flags(next).intersects(Flags::WORD)
         && !document.flags(next).intersects(Flags::STOP | Flags::DATE | Flags::PRONOUN);
     if belongs && is_joined && is_word { next + 1 } else { next }
 }

@@ -162,7 +162,8 @@ fn small_number(document: &Document<'_>, position: usize, limit: usize) -> Optio
         return None;
     }
     let number = number_at(document, position, limit)?;
-    let is_small = number.value.fract() == 0.0 && (0.0..60.0).contains(&number.value) && number.currency.is_none();
+    let is_small =
+        number.value.fract() == 0.0 && (0.0..60.0).contains(&number.value) && number.currency.is_none();
     // A whole number below sixty, as checked above.
     (is_small && !number.is_percent).then_some((number.value as u32, number.end))
 }

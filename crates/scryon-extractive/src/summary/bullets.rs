@@ -15,6 +15,8 @@ const STATEMENTS_PER_PART: usize = 5;
 /// With fewer strong statements a call is too small for three parts.
 const STATEMENTS_FOR_PARTS: usize = 5;
 const QUOTES_PER_PART: usize = 3;
+/// Weaker statements, compared with the strongest of their part, are left out.
+const MIN_SHARE: f64 = 0.35;
 const MAX_QUOTE_CHARS: usize = 300;
 /// How many units before and after a border are compared.
 const COHESION_UNITS: usize = 5;
@@ -79,6 +81,8 @@ fn central_units(material: &Material<'_, '_>, part: Range<usize>, used: &BTreeSe
         units = material.ranking.best(part, |_| true);
         units.truncate(1);
     }
+    let floor = units.first().map_or(0.0, |unit| material.ranking.score(*unit)) * MIN_SHARE;
+    units.retain(|unit| material.ranking.score(*unit) >= floor);
     units.truncate(QUOTES_PER_PART);
     units.sort_unstable();
     units
@@ -94,10 +98,12 @@ fn header(material: &Material<'_, '_>, part: Range<usize>, taken: &mut BTreeSet<
     let document = material.document;
     let units = document.units.get(part.clone()).unwrap_or_default();
     let span = units.first().map_or(0, |unit| unit.span.start)..units.last().map_or(0, |unit| unit.span.end);
-    let topics = material.keywords.topics(document, material.mentions, span, 3);
+    let kind = material.call_type.as_str();
+    let mut topics = material.keywords.topics(document, material.mentions, span, 4);
+    topics.retain(|topic| topic != kind);
     let candidates = [topics.get(..2), topics.get(1..3), topics.get(..1), topics.get(..3)];
     let from_topics = candidates.into_iter().flatten().map(|words| capitalised(&enumeration(words)));
-    let place = match document.phase_of(part.start) {
+    let place = match document.phase_of((part.start + part.end) / 2) {
         Phase::Opening => "Opening",
         Phase::Middle => "Middle of the call",
         Phase::Closing | Phase::Followup => "Closing",
@@ -120,5 +126,9 @@ fn timestamp(document: &Document<'_>, unit: usize) -> String {
     // Neither negative nor above the length of the call; the conversion saturates.
     let seconds = start.floor() as u64;
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if call >= 3600.0 { format!("{hours:02}:{minutes:02}:{rest:02}") } else { format!("{minutes:02}:{rest:02}") }
+    if call >= 3600.0 {
+        format!("{hours:02}:{minutes:02}:{rest:02}")
+    } else {
+        format!("{minutes:02}:{rest:02}")
+    }
 }

@@ -15,7 +15,7 @@ const MAX_TITLE_CHARS: usize = 80;
 const MAX_NAME_CHARS: usize = 40;
 const MAX_QUOTE_CHARS: usize = 220;
 /// With so many strong statements the headline quotes two of them.
-const STATEMENTS_FOR_TWO_QUOTES: usize = 8;
+const STATEMENTS_FOR_TWO_QUOTES: usize = 20;
 
 pub(super) fn one_line(material: &Material<'_, '_>) -> String {
     let topics = topics(material, 3);
@@ -48,7 +48,10 @@ pub(super) fn executive(material: &Material<'_, '_>, used: &mut BTreeSet<usize>)
     let quotes: Vec<String> = quotes.into_iter().map(|(_, quote)| quote).collect();
     if !quotes.is_empty() {
         let noun = if quotes.len() == 1 { "The statement" } else { "The statements" };
-        sentences.push(format!("{noun} closest to its topics: {}.", enumeration(&quotes)));
+        let list = enumeration(&quotes);
+        let is_closed = [".”", "!”", "?”", "…”"].iter().any(|end| list.ends_with(end));
+        let stop = if is_closed { "" } else { "." };
+        sentences.push(format!("{noun} closest to its topics: {list}{stop}"));
     }
     sentences.extend(left_behind(material));
     sentences.join(" ")
@@ -105,10 +108,13 @@ pub(super) fn suggested_title(material: &Material<'_, '_>) -> Option<String> {
     let name = material.context.contact_name.as_deref().map(str::trim).filter(|name| is_plain_name(name));
     let with = name.map(|name| format!(" with {name}")).unwrap_or_default();
     let title = match (topics.is_empty(), material.call_type) {
-        (false, CallType::Unknown | CallType::Other) => format!("{}{with}", capitalised(&enumeration(&topics))),
+        (false, CallType::Unknown | CallType::Other) => {
+            format!("{}{with}", capitalised(&enumeration(&topics)))
+        }
         (false, call_type) => format!("{}: {}{with}", kind(call_type), enumeration(&topics)),
         (true, CallType::Unknown | CallType::Other) => {
-            let given = material.context.title.as_deref().map(str::trim).filter(|title| is_plain_title(title));
+            let given =
+                material.context.title.as_deref().map(str::trim).filter(|title| is_plain_title(title));
             match (given, name) {
                 (Some(given), _) => given.to_owned(),
                 (None, Some(_)) => format!("Call{with}"),

@@ -5,29 +5,33 @@ use std::collections::BTreeSet;
 use scryon_domain::analysis::{AmountKind, DiscussionPoint, Importance, Section, SectionItem};
 
 use super::Material;
+use crate::evidence::Evidence;
 use crate::text::{Document, capitalised, quoted};
 
 const MAX_ITEMS: usize = 5;
 const MAX_POINTS: usize = 10;
 /// A timeline of fewer points is no timeline.
 const MIN_POINTS: usize = 3;
+/// Weaker statements, compared with the strongest one, are small talk.
+const MIN_POINT_SCORE: f64 = 0.3;
 const MAX_QUOTE_CHARS: usize = 280;
 
 pub(super) fn sections(material: &Material<'_, '_>, used: &mut BTreeSet<usize>) -> Vec<Section> {
     let evidence = material.evidence;
-    let figures = figure_units(material);
-    let keys = |units: &std::collections::BTreeMap<usize, usize>| units.keys().copied().collect::<Vec<_>>();
+    let keys = |evidence: &Evidence| evidence.units.keys().copied().collect::<Vec<_>>();
     let themes: [(&str, &str, Importance, Vec<usize>); 5] = [
-        ("Decisions", "decision", Importance::High, keys(&evidence.decisions.units)),
-        ("Concerns", "concern", Importance::High, keys(&evidence.risks.units)),
-        ("Opportunities", "opportunity", Importance::Medium, keys(&evidence.opportunities.units)),
-        ("Figures", "figures", Importance::Medium, figures),
+        ("Decisions", "decision", Importance::High, keys(&evidence.decisions)),
+        ("Concerns", "concern", Importance::High, keys(&evidence.risks)),
+        ("Opportunities", "opportunity", Importance::Medium, keys(&evidence.opportunities)),
+        ("Figures", "figures", Importance::Medium, figure_units(material)),
         ("Questions", "question", Importance::Low, material.questions.to_vec()),
     ];
     let mut sections: Vec<Section> = Vec::new();
+    // Score and place of each item, to find the strongest.
+    let mut places: Vec<(f64, usize, usize)> = Vec::new();
     for (title, kind, importance, units) in themes {
         let fresh: BTreeSet<usize> = units.into_iter().filter(|unit| !used.contains(unit)).collect();
-        let mut chosen = material.ranking.best(0..material.document.units.len(), |unit| fresh.contains(&unit));
+        let mut chosen = material.ranking.best_of(fresh);
         chosen.truncate(MAX_ITEMS);
         chosen.sort_unstable();
         let items: Vec<SectionItem> =
@@ -35,6 +39,8 @@ pub(super) fn sections(material: &Material<'_, '_>, used: &mut BTreeSet<usize>) 
         if items.is_empty() {
             continue;
         }
+        let ranked = chosen.iter().enumerate();
+        places.extend(ranked.map(|(index, unit)| (material.ranking.score(*unit), sections.len(), index)));
         used.extend(chosen);
         sections.push(Section {
             id: Some(format!("sec_{:03}", sections.len() + 1)),
@@ -44,7 +50,23 @@ pub(super) fn sections(material: &Material<'_, '_>, used: &mut BTreeSet<usize>) 
             items,
         });
     }
+    promote_strongest(&mut sections, &places);
     sections
+}
+
+/// Older clients show only items of high importance: where there is none, the strongest becomes one.
+fn promote_strongest(sections: &mut [Section], places: &[(f64, usize, usize)]) {
+    let mut items = sections.iter().flat_map(|section| &section.items);
+    if items.any(|item| item.importance == Some(Importance::High)) {
+        return;
+    }
+    // The first of equals: later ones must be truly stronger.
+    let strongest = places.iter().rev().max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((_, section, item)) = strongest
+        && let Some(item) = sections.get_mut(*section).and_then(|section| section.items.get_mut(*item))
+    {
+        item.importance = Some(Importance::High);
+    }
 }
 
 fn item(document: &Document<'_>, unit: usize, importance: Importance) -> Option<SectionItem> {
@@ -68,6 +90,9 @@ fn figure_units(material: &Material<'_, '_>) -> Vec<usize> {
 pub(super) fn points(material: &Material<'_, '_>, used: &BTreeSet<usize>) -> Vec<DiscussionPoint> {
     let document = material.document;
     let mut units = material.ranking.best(0..document.units.len(), |unit| !used.contains(&unit));
+    let best = material.ranking.best(0..document.units.len(), |_| true);
+    let floor = best.first().map_or(0.0, |unit| material.ranking.score(*unit)) * MIN_POINT_SCORE;
+    units.retain(|unit| material.ranking.score(*unit) >= floor);
     units.truncate(MAX_POINTS);
     if units.len() < MIN_POINTS {
         return Vec::new();

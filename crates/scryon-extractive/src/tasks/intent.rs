@@ -13,16 +13,23 @@ const MAX_ATTENDEES: usize = 10;
 
 /// The verb's own intent, unless the words around it are plainer: an invitation is a meeting, whatever sends
 /// it, and a message on WhatsApp is no mail.
-pub(super) fn classify(document: &Document<'_>, mentions: &Mentions, task: &Task, unit: &Span) -> ActionIntent {
+pub(super) fn classify(
+    document: &Document<'_>,
+    mentions: &Mentions,
+    task: &Task,
+    unit: &Span,
+) -> ActionIntent {
     let span = task.span.clone();
     let has = |words: &[&str]| span.clone().any(|position| words.contains(&document.word(position)));
-    let channel = document.hits_in(List::Provider, unit.clone()).any(|hit| is_channel(hit.label));
+    let channel = document.hits_in(List::Provider, unit.clone()).iter().any(|hit| is_channel(hit.label));
     match task.intent {
         ActionIntent::Email if channel => ActionIntent::Message,
         ActionIntent::Email if has(&["invite", "invitation"]) => ActionIntent::Meeting,
         ActionIntent::Email if has(&["text", "sms"]) => ActionIntent::Message,
         // Goods are sent by post, not by mail.
-        ActionIntent::Email if has(PARCELS) && mentions.emails_in(span.clone()).is_empty() => ActionIntent::Task,
+        ActionIntent::Email if has(PARCELS) && mentions.emails_in(span.clone()).is_empty() => {
+            ActionIntent::Task
+        }
         ActionIntent::Meeting if !has(MEETINGS) && is_general(task) && !is_with_somebody(document, task) => {
             ActionIntent::Task
         }
@@ -31,12 +38,47 @@ pub(super) fn classify(document: &Document<'_>, mentions: &Mentions, task: &Task
 }
 
 const PARCELS: &[&str] = &[
-    "technician", "replacement", "package", "parcel", "box", "unit", "device", "router", "part", "parts", "courier",
-    "somebody", "someone", "engineer", "cheque", "check", "card", "money", "payment", "team",
+    "technician",
+    "replacement",
+    "package",
+    "parcel",
+    "box",
+    "unit",
+    "device",
+    "router",
+    "part",
+    "parts",
+    "courier",
+    "somebody",
+    "someone",
+    "engineer",
+    "cheque",
+    "check",
+    "card",
+    "money",
+    "payment",
+    "team",
 ];
 const MEETINGS: &[&str] = &[
-    "meeting", "call", "demo", "appointment", "session", "zoom", "teams", "meet", "interview", "chat", "catch",
-    "visit", "slot", "time", "lunch", "coffee", "review", "consultation", "follow",
+    "meeting",
+    "call",
+    "demo",
+    "appointment",
+    "session",
+    "zoom",
+    "teams",
+    "meet",
+    "interview",
+    "chat",
+    "catch",
+    "visit",
+    "slot",
+    "time",
+    "lunch",
+    "coffee",
+    "review",
+    "consultation",
+    "follow",
 ];
 
 /// Verbs that arrange other things as well: `book a flight`, `set up the server`.
@@ -71,7 +113,7 @@ pub(super) fn metadata(
     };
     let email = || mentions.emails_in(span.clone()).first().map(|contact| contact.text.clone());
     let phone = || mentions.phones_in(span.clone()).first().map(|contact| contact.text.clone());
-    let labels = || document.hits_in(List::Provider, span.clone()).map(|hit| hit.label);
+    let labels = || document.hits_in(List::Provider, span.clone()).iter().map(|hit| hit.label);
     let metadata = match intent {
         ActionIntent::Meeting => IntentMetadata {
             provider_hint: labels().find(|label| !is_channel(label)).and_then(ProviderHint::parse),
@@ -111,7 +153,7 @@ pub(super) fn metadata(
 
 /// A date and a time that are both certain.
 fn moment(timing: Timing<'_>) -> Option<String> {
-    let date = timing.date?.date?;
+    let date = timing.date?.due?;
     let time = timing.time?.time?;
     Some(date.and_time(time).format("%Y-%m-%dT%H:%M:%S").to_string())
 }
@@ -130,7 +172,7 @@ fn attendees(document: &Document<'_>, mentions: &Mentions, span: &Span) -> Vec<A
 
 /// `The office` from `at the office`; `In person` stays as it is.
 fn place(document: &Document<'_>, span: &Span) -> Option<String> {
-    let hit = document.hits_in(List::Place, span.clone()).next()?;
+    let hit = document.hits_in(List::Place, span.clone()).first()?;
     let start = if document.word(hit.start) == "at" { hit.start + 1 } else { hit.start };
     let words: Vec<&str> = (start..hit.end).map(|position| document.word(position)).collect();
     Some(capitalised(&words.join(" ")))

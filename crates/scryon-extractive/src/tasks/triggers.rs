@@ -97,7 +97,7 @@ fn task_at(
     let span = start..end;
     let is_dated = !mentions.dates_in(start..unit.span.end).is_empty()
         || !mentions.times_in(start..unit.span.end).is_empty();
-    let is_in_call = document.hits_in(List::InCall, start..start + 1).next().is_some();
+    let is_in_call = document.has_hit(List::InCall, start..start + 1);
     if is_in_call && !is_dated {
         return None;
     }
@@ -107,6 +107,8 @@ fn task_at(
     let object = verb_end..end;
     let has_object = document.content_words(object.clone()) > 0;
     let intent = match (verb.strength, kind) {
+        // `we should replace it` leaves nothing to remember.
+        (_, Kind::Plan) if !has_object && !is_dated => return None,
         (Strength::Firm, _) => verb.intent,
         (Strength::Soft, _) if has_object => verb.intent,
         (Strength::Timed, _) if is_dated => verb.intent,
@@ -148,6 +150,8 @@ fn is_reported(document: &Document<'_>, start: usize, kind: Kind) -> bool {
         && matches!(
             document.word_before(start, 1),
             "if" | "what" | "that" | "said" | "told" | "how" | "why" | "unless" | "whether" | "which" | "because"
+                // A threat or a choice.
+                | "or" | "otherwise"
         )
 }
 
@@ -164,15 +168,49 @@ fn is_imperative(document: &Document<'_>, start: usize, unit_start: usize) -> bo
 
 /// The verb after the trigger, over adverbs. A `not` on the way ends the search.
 fn verb_start(document: &Document<'_>, from: usize, limit: usize) -> Option<usize> {
-    (from..limit.min(from + MAX_SKIPPED_WORDS)).find(|position| !SKIPPED.contains(&document.word(*position))).filter(
-        |position| !document.flags(*position).intersects(Flags::NEGATION | Flags::PRONOUN),
-    )
+    let mut positions = from..limit.min(from + MAX_SKIPPED_WORDS);
+    let start = positions.find(|position| {
+        // `go ahead` leads to a verb, `go over` is one.
+        let is_verb = document.word(*position) == "go" && verb_at(document, *position).is_some();
+        is_verb || !SKIPPED.contains(&document.word(*position))
+    });
+    start.filter(|position| !document.flags(*position).intersects(Flags::NEGATION | Flags::PRONOUN))
 }
 
 const SKIPPED: &[&str] = &[
-    "just", "also", "then", "definitely", "certainly", "probably", "maybe", "please", "kindly", "quickly", "now",
-    "actually", "try", "to", "go", "ahead", "and", "be", "sure", "make", "personally", "still", "first", "um", "uh",
-    "immediately", "happy", "glad", "simply", "possibly", "perhaps", "have", "able",
+    "just",
+    "also",
+    "then",
+    "definitely",
+    "certainly",
+    "probably",
+    "maybe",
+    "please",
+    "kindly",
+    "quickly",
+    "now",
+    "actually",
+    "try",
+    "to",
+    "go",
+    "ahead",
+    "and",
+    "be",
+    "sure",
+    "make",
+    "personally",
+    "still",
+    "first",
+    "um",
+    "uh",
+    "immediately",
+    "happy",
+    "glad",
+    "simply",
+    "possibly",
+    "perhaps",
+    "have",
+    "able",
 ];
 
 /// The verb here, in its plain form, as `-ing`, or as the `sent` that recognisers hear for `send`.
@@ -238,5 +276,5 @@ fn is_refused(document: &Document<'_>, index: usize, kind: Kind) -> bool {
     };
     kind == Kind::Request
         && next.speaker != unit.speaker
-        && document.hits_in(List::Refusal, next.span.start..(next.span.start + 4).min(next.span.end)).next().is_some()
+        && document.has_hit(List::Refusal, next.span.start..(next.span.start + 4).min(next.span.end))
 }

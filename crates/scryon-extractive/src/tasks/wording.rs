@@ -7,6 +7,7 @@ use scryon_domain::transcript::Speaker;
 use super::Timing;
 use super::triggers::Task;
 use crate::lexicon::Flags;
+use crate::mentions::Mentions;
 use crate::text::{Document, Span, capitalised, capped};
 
 const MAX_TITLE_CHARS: usize = 90;
@@ -21,14 +22,19 @@ pub(super) struct Wording {
 
 /// Words a headline does not end with.
 const TRAILING: &[&str] = &[
-    "and", "or", "to", "the", "a", "an", "with", "for", "of", "at", "by", "on", "in", "that", "just", "so", "is",
-    "as", "then", "too", "also", "from", "please", "when", "before", "until", "about", "right", "well", "me", "you",
-    "us", "next", "this",
+    "and", "or", "to", "the", "a", "an", "with", "for", "of", "at", "by", "on", "in", "that", "just", "so",
+    "is", "as", "then", "too", "also", "from", "please", "when", "before", "until", "about", "right", "well",
+    "me", "you", "us", "next", "this",
 ];
 
-pub(super) fn of(document: &Document<'_>, task: &Task, timing: Timing<'_>, other: Option<&Speaker>) -> Wording {
-    let object = object_span(document, task, timing);
-    let object = object_text(document, object);
+pub(super) fn of(
+    document: &Document<'_>,
+    mentions: &Mentions,
+    task: &Task,
+    timing: Timing<'_>,
+    other: Option<&Speaker>,
+) -> Wording {
+    let object = object_text(document, &object_words(document, mentions, task, timing));
     let verb = match task.verb.words.split_once(' ') {
         Some(("give", _)) => "call",
         _ => task.verb.words,
@@ -64,55 +70,58 @@ fn addressed(verb: &str, other: Option<&Speaker>) -> String {
     }
 }
 
-/// The words after the verb, without recipient pronouns before them and time after them.
-fn object_span(document: &Document<'_>, task: &Task, timing: Timing<'_>) -> Span {
-    let mut span = task.verb_end..task.span.end;
-    while span.start < span.end && matches!(document.word(span.start), "me" | "you" | "us") {
-        span.start += 1;
+/// Positions of the words after the verb, without recipient pronouns, and without the times and addresses
+/// that have fields of their own. A day that was not understood must stay readable.
+fn object_words(document: &Document<'_>, mentions: &Mentions, task: &Task, timing: Timing<'_>) -> Vec<usize> {
+    let mut start = task.verb_end;
+    while start < task.span.end && matches!(document.word(start), "me" | "you" | "us") {
+        start += 1;
     }
-    if task.intent == ActionIntent::Reminder && matches!(document.word(span.start), "to" | "about") {
-        span.start += 1;
+    if task.intent == ActionIntent::Reminder && matches!(document.word(start), "to" | "about") {
+        start += 1;
     }
-    loop {
-        let before = span.end;
-        // A day that was understood is in the due date; one that was not must stay readable.
-        if let Some(mention) = timing.date.filter(|mention| mention.date.is_some())
-            && mention.span.end >= span.end
-            && mention.phrase.start < span.end
-        {
-            span.end = mention.phrase.start.max(span.start);
+    let mut told_elsewhere: Vec<Span> = Vec::new();
+    if let Some(date) = timing.date.filter(|mention| mention.due.is_some()) {
+        told_elsewhere.push(date.phrase.clone());
+        told_elsewhere
+            .extend(timing.time.filter(|mention| mention.time.is_some()).map(|mention| mention.span.clone()));
+    }
+    let contacts = [mentions.emails_in(task.span.clone()), mentions.phones_in(task.span.clone())];
+    told_elsewhere.extend(contacts.into_iter().flatten().map(|contact| contact.span.clone()));
+    let mut words: Vec<usize> = Vec::new();
+    for position in start..task.span.end {
+        if told_elsewhere.iter().any(|span| span.contains(&position)) {
+            trim(document, &mut words);
+        } else {
+            words.push(position);
         }
-        if let Some(mention) = timing.time.filter(|_| timing.date.is_some_and(|date| date.date.is_some()))
-            && mention.span.end >= span.end
-            && mention.span.start < span.end
-            && mention.time.is_some()
-        {
-            span.end = mention.span.start.max(span.start);
-        }
-        while span.start < span.end && TRAILING.contains(&document.word(span.end - 1)) {
-            span.end -= 1;
-        }
-        if span.end == before {
-            return span;
-        }
+    }
+    trim(document, &mut words);
+    words
+}
+
+/// Takes off what a headline does not end with.
+fn trim(document: &Document<'_>, words: &mut Vec<usize>) {
+    while words.last().is_some_and(|last| TRAILING.contains(&document.word(*last))) {
+        words.pop();
     }
 }
 
 /// The words as written, without fillers, with `the` for `my` and `your`: a headline has no first person.
-fn object_text(document: &Document<'_>, span: Span) -> String {
+fn object_text(document: &Document<'_>, positions: &[usize]) -> String {
     let mut words: Vec<String> = Vec::new();
-    for position in span {
-        let Some(token) = document.tokens.get(position) else { continue };
-        if token.marks.is_continuation || document.flags(position).intersects(Flags::FILLER) {
+    for position in positions {
+        let Some(token) = document.tokens.get(*position) else { continue };
+        if token.marks.is_continuation || document.flags(*position).intersects(Flags::FILLER) {
             continue;
         }
-        match document.word(position) {
+        match document.word(*position) {
             "my" | "your" | "our" => words.push("the".to_owned()),
             "please" => {}
             _ => {
-                let text = document.segment(position).and_then(|segment| {
-                    segment.text.get(token.core.0 as usize..token.core.1 as usize)
-                });
+                let text = document
+                    .segment(*position)
+                    .and_then(|segment| segment.text.get(token.core.0 as usize..token.core.1 as usize));
                 words.extend(text.map(str::to_owned));
             }
         }

@@ -28,7 +28,8 @@ pub(super) fn call(lines: &[(Who, &str)]) -> Transcript {
             seen.push(*who);
         }
     }
-    let speakers: Vec<Speaker> = seen.iter().enumerate().map(|(index, who)| speaker(index + 1, *who)).collect();
+    let speakers: Vec<Speaker> =
+        seen.iter().enumerate().map(|(index, who)| speaker(index + 1, *who)).collect();
     let mut clock = 0.0;
     let segments = lines.iter().enumerate().map(|(index, (who, text))| {
         let speaker = &speakers[seen.iter().position(|other| other == who).expect("a known speaker")];
@@ -113,7 +114,8 @@ pub(super) fn segment(index: usize, speaker: &Speaker, text: &str, (start, end):
 
 /// Wednesday, 20 May 2026.
 pub(super) fn recorded() -> AnalysisContext {
-    let recorded_at = DateTime::parse_from_rfc3339("2026-05-20T14:30:00Z").expect("a time").with_timezone(&Utc);
+    let recorded_at =
+        DateTime::parse_from_rfc3339("2026-05-20T14:30:00Z").expect("a time").with_timezone(&Utc);
     AnalysisContext { recorded_at: Some(recorded_at), title: None, contact_name: None }
 }
 
@@ -126,12 +128,18 @@ pub(super) fn support_call() -> Transcript {
             "Hi Maria, my router keeps dropping the connection every evening, and it's really frustrating.",
         ),
         (User, "I'm sorry to hear that. How long has this been going on?"),
-        (Contact, "It started about two weeks ago. I already restarted the router three times and nothing helped."),
+        (
+            Contact,
+            "It started about two weeks ago. I already restarted the router three times and nothing helped.",
+        ),
         (User, "I understand. Your router still has the old firmware, so we should replace it."),
         (Contact, "Is the replacement covered by the warranty?"),
         (User, "Yes, it is. The new router normally costs $89, but for you it's free."),
         (User, "I'll send you the replacement router by Friday. We agreed to skip the setup fee as well."),
-        (Contact, "Great, thank you so much. Could you please email me the confirmation at tom.baker@example.com?"),
+        (
+            Contact,
+            "Great, thank you so much. Could you please email me the confirmation at tom.baker@example.com?",
+        ),
         (User, "Of course, I'll email you the confirmation today."),
         (
             Contact,
@@ -144,22 +152,28 @@ pub(super) fn support_call() -> Transcript {
 /// The same call as a small keyless engine hears it: words only, about one in eight wrong.
 pub(super) fn draft_support_call() -> Transcript {
     let mut transcript = call(&[
-        (User, "good morning this is maria from north wind support how can i help you today"),
-        (Contact, "high maria my router keeps dropping the connection every evening and it's really frustrating"),
-        (User, "i'm sorry to hear that how long has this bin going on"),
-        (Contact, "it started about two weeks a go i already restarted the router three times and nothing helped"),
-        (User, "i understand your router still has the old firm where so we should replace it"),
-        (Contact, "is the replacement covered by the warranty"),
-        (User, "yes it is the new router normally costs eighty nine dollars but for you it's three"),
-        (User, "i'll send you the replacement router by friday we agreed to skip the set of fee as well"),
+        (User, "good morning this is maria from north wind support how can i help new today"),
         (
             Contact,
-            "great thank you so much could you please email me the confirmation at tom baker at example dot com",
+            "high maria my router keeps dropping the collection every evening and it's really frustrating",
         ),
-        (User, "of course i'll email you the conversation today"),
+        (User, "i'm sorry to here that how long as this bin going on"),
         (
             Contact,
-            "one more thing can you call me back next tuesday at three p m to check whether it works it's urgent because i work from home",
+            "it start it about two weeks a go i already restarted the rotor three times and nothing helped",
+        ),
+        (User, "i understand you're router still has the old firm where so we sure replace it"),
+        (Contact, "is the replacement cover it by the warranty"),
+        (User, "yes it is the knew router normal lee costs eighty nine dollars but for you it's three"),
+        (User, "i'll send you the replacement router by friday we agreed to skip the set of fee has well"),
+        (
+            Contact,
+            "great thank you so much could you please email me the confirmation at tom dot baker at example dot com",
+        ),
+        (User, "of coarse i'll email you the conversation today"),
+        (
+            Contact,
+            "one more think can you call me back next tuesday at three p m to check weather it works it's urgent because i walk from home",
         ),
         (User, "sure i will call you next tuesday at three p m thank you for your patients tom good buy"),
     ]);

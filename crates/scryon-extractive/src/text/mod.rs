@@ -5,6 +5,8 @@ mod tokens;
 mod units;
 mod words;
 
+use std::collections::BTreeMap;
+
 use scryon_domain::analysis::Phase;
 use scryon_domain::transcript::{Segment, Speaker, Transcript};
 
@@ -27,7 +29,8 @@ pub(crate) struct Document<'a> {
     /// True when the text has no usable punctuation: draft speech recognition, segments per pause.
     pub(crate) is_draft: bool,
     words: words::Words,
-    hits: Vec<Hit>,
+    /// For each list its hits, in order.
+    hits: BTreeMap<List, Vec<Hit>>,
 }
 
 impl<'a> Document<'a> {
@@ -36,7 +39,7 @@ impl<'a> Document<'a> {
         let tokens = tokens::tokenise(transcript, &mut words);
         let is_draft = units::is_draft(transcript, &tokens);
         let mut document =
-            Self { transcript, tokens, units: Vec::new(), is_draft, words, hits: Vec::new() };
+            Self { transcript, tokens, units: Vec::new(), is_draft, words, hits: BTreeMap::new() };
         document.hits = document.find_hits();
         document.units = units::split(&document);
         document
@@ -81,10 +84,7 @@ impl<'a> Document<'a> {
 
     /// Content words carry a topic: letters only, no function word, no filler.
     pub(crate) fn is_content(&self, position: usize) -> bool {
-        let word = self.word(position);
-        word.chars().count() > 2
-            && word.chars().all(char::is_alphabetic)
-            && !self.flags(position).intersects(Flags::STOP | Flags::FILLER | Flags::NUMBER)
+        self.flags(position).intersects(Flags::CONTENT)
     }
 
     pub(crate) fn content_words(&self, span: Span) -> usize {
@@ -92,14 +92,21 @@ impl<'a> Document<'a> {
     }
 
     /// Lexicon phrases of one list, in order.
-    pub(crate) fn hits(&self, list: List) -> impl Iterator<Item = &Hit> {
-        self.hits.iter().filter(move |hit| hit.list == list)
+    pub(crate) fn hits(&self, list: List) -> &[Hit] {
+        self.hits.get(&list).map_or(&[], Vec::as_slice)
     }
 
     /// Lexicon phrases of one list that begin within a span.
-    pub(crate) fn hits_in(&self, list: List, span: Span) -> impl Iterator<Item = &Hit> {
-        let from = self.hits.partition_point(|hit| hit.start < span.start);
-        self.hits[from..].iter().take_while(move |hit| hit.start < span.end).filter(move |hit| hit.list == list)
+    pub(crate) fn hits_in(&self, list: List, span: Span) -> &[Hit] {
+        let hits = self.hits(list);
+        let from = hits.partition_point(|hit| hit.start < span.start);
+        let to = hits.partition_point(|hit| hit.start < span.end);
+        hits.get(from..to).unwrap_or_default()
+    }
+
+    /// True when a phrase of the list begins within a span.
+    pub(crate) fn has_hit(&self, list: List, span: Span) -> bool {
+        !self.hits_in(list, span).is_empty()
     }
 
     /// True when one of the three words before says that the next thing is not so.
@@ -160,13 +167,28 @@ impl<'a> Document<'a> {
         quote::raw(self, span)
     }
 
-    fn find_hits(&self) -> Vec<Hit> {
-        let mut hits = Vec::new();
+    /// True when no sentence ends and no other speaker begins within a span.
+    fn is_said_together(&self, span: Span) -> bool {
+        self.tokens.get(span).unwrap_or_default().windows(2).all(|pair| {
+            let speaker = |token: &Token| {
+                self.transcript
+                    .segments
+                    .get(token.segment as usize)
+                    .map(|segment| segment.speaker_id.as_str())
+            };
+            !pair[0].marks.ends_sentence
+                && (pair[0].segment == pair[1].segment || speaker(&pair[0]) == speaker(&pair[1]))
+        })
+    }
+
+    fn find_hits(&self) -> BTreeMap<List, Vec<Hit>> {
+        let mut hits: BTreeMap<List, Vec<Hit>> = BTreeMap::new();
         for (start, token) in self.tokens.iter().enumerate() {
             for phrase in self.words.phrases(token.word) {
-                if self.has_words(start + 1, &phrase.rest) {
-                    let len = phrase.rest.len() + 1;
-                    hits.push(Hit { list: phrase.list, label: phrase.label, start, end: start + len });
+                let end = start + 1 + phrase.rest.len();
+                if self.has_words(start + 1, &phrase.rest) && self.is_said_together(start..end) {
+                    let hit = Hit { list: phrase.list, label: phrase.label, start, end };
+                    hits.entry(phrase.list).or_default().push(hit);
                 }
             }
         }

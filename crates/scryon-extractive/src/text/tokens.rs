@@ -91,10 +91,12 @@ fn push_chunk(
     for (part_start, part_end) in parts(&piece[start..end]) {
         let part = &piece[start..end][part_start..part_end];
         let core = ((chunk.0 + start + part_start) as u32, (chunk.0 + start + part_end) as u32);
-        let is_capital = part.chars().next().is_some_and(char::is_uppercase);
+        let begins_large = part.chars().next().is_some_and(char::is_uppercase);
         let normal = normalised(part);
         for (index, word) in spelled_out(&normal).enumerate() {
-            let marks = Marks { is_capital, is_continuation: index > 0, ..Marks::default() };
+            let is_continuation = index > 0;
+            let is_capital = begins_large && !is_continuation;
+            let marks = Marks { is_capital, is_continuation, ..Marks::default() };
             tokens.push(Token { word: words.intern(word), segment, core, chunk: core, marks });
         }
     }
@@ -207,7 +209,10 @@ fn split_contraction(word: &str) -> (&str, Option<&'static str>) {
         "ve" => (base, Some("have")),
         "m" => (base, Some("am")),
         "d" => (base, Some("would")),
-        "t" => base.strip_suffix('n').filter(|base| !base.is_empty()).map_or((word, None), |base| (base, Some("not"))),
+        "t" => base
+            .strip_suffix('n')
+            .filter(|base| !base.is_empty())
+            .map_or((word, None), |base| (base, Some("not"))),
         "s" if IS_AFTER.contains(&base) => (base, Some("is")),
         "s" | "" => (base, None),
         _ => (word, None),

@@ -36,7 +36,8 @@ pub(super) fn is_draft(transcript: &Transcript, tokens: &[Token]) -> bool {
         return true;
     }
     let ends = tokens.iter().filter(|token| token.marks.ends_sentence).count();
-    tokens.len() >= MIN_WORDS_TO_JUDGE && ends * WORDS_PER_SENTENCE_END < tokens.len()
+    let has_capitals = tokens.iter().any(|token| token.marks.is_capital);
+    tokens.len() >= MIN_WORDS_TO_JUDGE && (!has_capitals || ends * WORDS_PER_SENTENCE_END < tokens.len())
 }
 
 pub(super) fn split(document: &Document<'_>) -> Vec<Unit> {
@@ -60,8 +61,13 @@ pub(super) fn split(document: &Document<'_>) -> Vec<Unit> {
 
 /// For each segment the index of its speaker.
 fn speaker_indices(transcript: &Transcript) -> Vec<Option<usize>> {
-    let ids: std::collections::HashMap<&str, usize> =
-        transcript.speakers.iter().enumerate().rev().map(|(index, s)| (s.speaker_id.as_str(), index)).collect();
+    let ids: std::collections::HashMap<&str, usize> = transcript
+        .speakers
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(index, s)| (s.speaker_id.as_str(), index))
+        .collect();
     transcript.segments.iter().map(|segment| ids.get(segment.speaker_id.as_str()).copied()).collect()
 }
 
@@ -72,9 +78,9 @@ fn opener_positions(document: &Document<'_>) -> Vec<bool> {
         let connected = matches!(document.word_before(hit.start, 1), "and" | "but" | "so" | "then");
         let position = if connected { hit.start - 1 } else { hit.start };
         // `what i will do` and `if you could` go on; nothing begins there.
-        let continues = position.checked_sub(1).is_some_and(|before| {
-            document.flags(before).intersects(Flags::SUBORDINATOR)
-        });
+        let continues = position
+            .checked_sub(1)
+            .is_some_and(|before| document.flags(before).intersects(Flags::SUBORDINATOR));
         if !continues {
             openers[position] = true;
         }
@@ -103,6 +109,7 @@ fn segments_part(document: &Document<'_>, last: &Token, next: &Token) -> bool {
     let segment = |token: &Token| -> Option<&Segment> { segments.get(token.segment as usize) };
     let (Some(before), Some(after)) = (segment(last), segment(next)) else { return true };
     let pause = after.start_seconds - before.end_seconds;
-    // Written so that a time that is no number parts them.
-    before.speaker_id != after.speaker_id || last.marks.ends_sentence || !(pause < PAUSE_SECONDS)
+    // A time that is no number parts them.
+    let is_pause = pause.is_nan() || pause >= PAUSE_SECONDS;
+    before.speaker_id != after.speaker_id || last.marks.ends_sentence || is_pause
 }

@@ -41,7 +41,7 @@ pub(super) struct Findings {
     pub(super) evidence: Vec<Evidence>,
     /// Speakers whose voices could not be told apart.
     pub(super) alike: Vec<usize>,
-    /// Both names are mentioned by both sides, or both by one side alone: mentions lead nowhere.
+    /// Somebody mentions both names: mentions lead nowhere.
     pub(super) mentions_cross: bool,
 }
 
@@ -137,9 +137,12 @@ enum Asymmetry {
     Crossed,
 }
 
-/// Who mentions a name the other one never says is speaking of, or to, the other one. Indices into the arrays
-/// are [`Named`].
+/// Who mentions a name the other one never says is speaking of, or to, the other one. Who mentions both names may
+/// be speaking of himself in one of them: then mentions lead nowhere. Indices into the arrays are [`Named`].
 fn asymmetry(first: [Mention; 2], second: [Mention; 2]) -> Asymmetry {
+    if [first, second].contains(&[Mention::Other; 2]) {
+        return Asymmetry::Crossed;
+    }
     let only = |own: Mention, other: Mention| own == Mention::Other && other == Mention::None;
     let mut found: Vec<Evidence> = Vec::new();
     for named in [Named::User, Named::Contact] {
@@ -157,14 +160,7 @@ fn asymmetry(first: [Mention; 2], second: [Mention; 2]) -> Asymmetry {
             named: Some(named),
         });
     }
-    let everybody = first.iter().chain(&second).all(|mention| *mention != Mention::None);
-    match found[..] {
-        [] if everybody => Asymmetry::Crossed,
-        [] => Asymmetry::None,
-        // One side says both names and the other none: in one of them he may be speaking of himself.
-        [a, b] if a.speaker == b.speaker => Asymmetry::Crossed,
-        _ => Asymmetry::Found(found),
-    }
+    if found.is_empty() { Asymmetry::None } else { Asymmetry::Found(found) }
 }
 
 fn answers(lines: &[Line<'_>]) -> Vec<Evidence> {

@@ -122,11 +122,15 @@ fn a_name_only_one_side_says_is_the_other_sides() {
     assert_eq!(mentions(&[(0, 0, ravi), (1, 1, praveen)]), (vec![(1, Contact), (0, User)], false));
     // Both say it: no asymmetry.
     assert_eq!(mentions(&[(0, 0, ravi), (1, 1, ravi)]), (vec![], false));
-    // Both say Ravi, only one says Praveen.
-    assert_eq!(mentions(&[(0, 0, both), (1, 1, ravi)]), (vec![(0, Contact)], false));
-    // Both say both, or one says both: the names lead nowhere.
-    assert_eq!(mentions(&[(0, 0, both), (1, 1, both)]), (vec![], true));
-    assert_eq!(mentions(&[(0, 0, both), (1, 1, "yes")]), (vec![], true));
+    // Who says both may be speaking of himself in one of them, whatever the other one says.
+    for other in [both, ravi, praveen, "yes"] {
+        assert_eq!(mentions(&[(0, 0, both), (1, 1, other)]), (vec![], true), "{other}");
+    }
+    // Unless it is plain which of them: the other name is still no proof against him.
+    assert_eq!(
+        mentions(&[(0, 0, "Yes, Ravi."), (0, 1, praveen), (1, 2, "yes")]),
+        (vec![(0, Contact)], false)
+    );
     assert_eq!(mentions(&[(0, 0, "well"), (1, 1, "yes")]), (vec![], false));
 }
 

@@ -3,7 +3,7 @@
 use super::Question;
 use super::forms::{Named, contact_name, phone_label, user_name};
 use super::verdict::{Verdict, Verdicts};
-use super::voice::Voice;
+use super::voice::{Voice, rounded};
 use crate::transcript::{
     Confidence, LabelSource, RESOLUTION_STRATEGY_VERSION, Speaker, SpeakerResolution, SpeakerRole,
 };
@@ -64,7 +64,7 @@ pub(super) fn write(
                 confidence,
                 label_source: source,
                 voice_match_score: match voice {
-                    Voice::Matched { speaker, score, .. } if *speaker == index => Some(*score),
+                    Voice::Matched { speaker, score, .. } if *speaker == index => Some(rounded(*score)),
                     _ => None,
                 },
             }

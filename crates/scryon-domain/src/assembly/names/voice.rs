@@ -38,6 +38,11 @@ impl Voice {
     }
 }
 
+/// `voiceMatchScore` as it is written: four decimals say all there is to say, and read back as they are.
+pub(super) fn rounded(score: f64) -> f64 {
+    (score * 10_000.0).round() / 10_000.0
+}
+
 /// The best score at or above the medium threshold wins, unless a second one above it comes too near. A voice
 /// that matched but says nothing in the transcript still competes: it may be the user's.
 pub(super) fn judge(voice_match: &VoiceMatch, parties: &[Party<'_>]) -> Voice {
@@ -48,7 +53,7 @@ pub(super) fn judge(voice_match: &VoiceMatch, parties: &[Party<'_>]) -> Voice {
     };
     let mut above: Vec<(&str, f64)> = Vec::new();
     for (source, score) in scores {
-        if !score.is_finite() || *score < high.min(medium) {
+        if !(0.0..=1.0).contains(score) || *score < high.min(medium) {
             continue;
         }
         match above.iter_mut().find(|(known, _)| *known == source.trim()) {

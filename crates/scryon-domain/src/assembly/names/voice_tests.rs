@@ -26,6 +26,8 @@ fn thresholds() {
         (0.749, Voice::NoMatch),
         (f64::NAN, Voice::NoMatch),
         (f64::INFINITY, Voice::NoMatch),
+        (1.001, Voice::NoMatch),
+        (1.0, matched(1.0, High)),
     ] {
         assert_eq!(judged(&[("A", 0.1), ("B", score)]), expected, "{score}");
     }

@@ -1,0 +1,206 @@
+//! Analysis: a transcript becomes a document of schemaVersion 3, action items and a sentiment summary. What
+//! an engine answers is validated against the schema, and what it cites that the transcript does not hold
+//! is dropped, before anything is stored.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use scryon_blobs::DocumentName;
+use scryon_config::Config;
+use scryon_domain::analysis::{Analysis, SentimentSummary, action_items, drop_ungrounded};
+use scryon_domain::failure::FailureCode;
+use scryon_domain::ids::{CallId, JobId};
+use scryon_domain::stage::StageKind;
+use scryon_domain::status::SkipReason;
+use scryon_domain::transcript::Transcript;
+use scryon_providers::{
+    AnalysisEngine, AnalysisRequest, Answer, EngineInfo, HttpClient, ProviderError, analysis_engines, analysis_problems,
+};
+use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
+use scryon_runtime::serve::slots;
+use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind};
+use scryon_store::{AnalysisEffects, JobIntent, StageEvent, StageOutput};
+use serde_json::{Value, json};
+use tracing::debug;
+
+pub(crate) struct AnalysisStage {
+    engines: Vec<Arc<dyn AnalysisEngine>>,
+    enabled: bool,
+    slots: usize,
+    rebuy_max: f64,
+}
+
+impl AnalysisStage {
+    pub(crate) fn new(config: &Config, http: &HttpClient) -> Result<Self, ProgramError> {
+        let engines = analysis_engines(&config.engines, http).map_err(ProgramError::Setup)?;
+        let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
+        Ok(Self {
+            engines,
+            enabled: config.engines.analysis_enabled,
+            slots: slots(config.workers.analysis_slots.0, fills_cores, 1000),
+            rebuy_max: config.engines.ambiguous_rebuy_max.0,
+        })
+    }
+
+    async fn transcript(&self, cx: &StageContext<'_>) -> Result<Transcript, StageError> {
+        let key = cx.input(StageKind::Assembly)?.result_ref.as_deref().ok_or_else(|| {
+            StageError::new(StageErrorKind::Fail(FailureCode::ArtifactMissing), "input_missing", "there is no transcript")
+        })?;
+        cx.read(key).await
+    }
+}
+
+/// Validates, and drops what the transcript does not hold.
+fn checked(engine: &'static str, document: Value, transcript: &Transcript) -> Result<Analysis, ProviderError> {
+    let malformed = |message: String| ProviderError::Malformed { engine, message };
+    let problems = analysis_problems(&document);
+    if !problems.is_empty() {
+        return Err(malformed(problems.join("; ")));
+    }
+    let mut analysis: Analysis = serde_json::from_value(document).map_err(|e| malformed(e.to_string()))?;
+    let dropped = drop_ungrounded(&mut analysis, transcript);
+    debug!(?dropped, "checked what the analysis cites");
+    Ok(analysis)
+}
+
+/// What readers get besides the document.
+fn effects(analysis: &Analysis, transcript: &Transcript) -> AnalysisEffects {
+    AnalysisEffects {
+        actions: action_items(analysis, transcript),
+        sentiment: Some(SentimentSummary::of(analysis)),
+        suggested_title: analysis.suggested_title.clone(),
+        short_summary: analysis.one_line_summary.clone(),
+        tags: analysis.tags.clone(),
+    }
+}
+
+/// A transcript and the engine's question about it, which [`EngineStage::ask`] needs.
+struct Asking<'a> {
+    stage: &'a AnalysisStage,
+    transcript: &'a Transcript,
+}
+
+#[async_trait]
+impl EngineStage for Asking<'_> {
+    type Document = Analysis;
+
+    fn engines(&self) -> Vec<&EngineInfo> {
+        self.stage.engines.iter().map(|e| e.info()).collect()
+    }
+
+    fn params_extra(&self, call_id: CallId, run_no: i32) -> String {
+        run_params(call_id, run_no)
+    }
+
+    fn reusable(&self) -> bool {
+        false
+    }
+
+    async fn ask(&self, cx: &StageContext<'_>, index: usize, job: Option<JobId>) -> Result<Asked<Analysis>, ProviderError> {
+        let engine = &self.stage.engines[index];
+        let call = &cx.lease.call;
+        let answer = engine
+            .analyse(AnalysisRequest {
+                transcript: self.transcript,
+                recorded_at: call.recorded_at.or(Some(call.created_at)),
+                title: call.title.as_deref(),
+                contact_name: call.parties.contact_name.as_deref(),
+                job,
+            })
+            .await?;
+        let Answer { content, units, unit, billed_cost } = answer;
+        let content = checked(engine.info().name, content, self.transcript)?;
+        Ok(Asked::Answer(Answer { content, units, unit, billed_cost }))
+    }
+
+    fn details(&self, analysis: &Analysis) -> Value {
+        json!({
+            "schemaVersion": analysis.schema_version,
+            "callType": analysis.call_type,
+            "actionItems": analysis.action_items.len(),
+            "qualityWarnings": analysis.quality_warnings,
+        })
+    }
+
+    fn document_name(&self) -> DocumentName {
+        DocumentName::Analysis
+    }
+
+    fn event(&self) -> &'static str {
+        "ANALYZED"
+    }
+
+    fn observe(&self, cx: &StageContext<'_>, engine: &str, seconds: f64) {
+        cx.deps.metrics.analysis_duration.with_label_values(&[engine]).observe(seconds);
+    }
+
+    fn rejected(&self) -> FailureCode {
+        FailureCode::AnalysisFailed
+    }
+
+    fn malformed(&self) -> FailureCode {
+        FailureCode::AnalysisInvalid
+    }
+
+    fn rebuy_max(&self) -> f64 {
+        self.stage.rebuy_max
+    }
+}
+
+/// Analysis always reruns: its purchase is one per run, not one per recording.
+fn run_params(call_id: CallId, run_no: i32) -> String {
+    format!("{call_id} {run_no}")
+}
+
+#[async_trait]
+impl Stage for AnalysisStage {
+    fn kind(&self) -> StageKind {
+        StageKind::Analysis
+    }
+
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn is_light(&self) -> bool {
+        false
+    }
+
+    fn intent(&self, call_id: CallId, run_no: i32) -> Option<JobIntent> {
+        if !self.enabled {
+            return None;
+        }
+        intent_of(self.engines.first()?.info(), &run_params(call_id, run_no))
+    }
+
+    async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
+        if !self.enabled {
+            let output = StageOutput { skipped: Some(SkipReason::Disabled), ..StageOutput::default() };
+            return Ok(StageDone::Analysis { output, effects: Box::default() });
+        }
+        let transcript = self.transcript(cx).await?;
+        let asking = Asking { stage: self, transcript: &transcript };
+        let done = match run_engines(&asking, cx).await? {
+            EngineEnd::Early(early) => return Ok(early),
+            EngineEnd::Done(done) => done,
+        };
+        let mut output = done.output;
+        let analysis = match (done.document, &output.object) {
+            (Some(analysis), _) => analysis,
+            (None, Some(object)) => cx.read(&object.key).await?,
+            (None, None) => return Err(StageError::superseded()),
+        };
+        // An answer that was adopted is this run's own: it was bought for it.
+        output.skipped = None;
+        let effects = effects(&analysis, &transcript);
+        output.events.push(StageEvent {
+            stage: "ACTION_ITEMS_EXTRACTED",
+            status: "COMPLETED",
+            provider: output.engine.clone(),
+            duration_ms: 0,
+            error_code: None,
+        });
+        cx.deps.metrics.action_items.inc_by(effects.actions.len() as u64);
+        Ok(StageDone::Analysis { output, effects: Box::new(effects) })
+    }
+}

@@ -1,0 +1,7 @@
+//! `scryon-analysis-worker`: what a call means.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scryon_runtime::shell::main(scryon_analysis_worker::PROGRAM, scryon_analysis_worker::run)
+}

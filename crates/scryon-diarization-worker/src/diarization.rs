@@ -1,0 +1,164 @@
+//! Diarization: who spoke when. It never fails a call: without an engine's answer the speaker labels of
+//! the transcription are used, and where there are none the call has one speaker.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use scryon_blobs::DocumentName;
+use scryon_config::Config;
+use scryon_domain::failure::FailureCode;
+use scryon_domain::ids::{CallId, JobId};
+use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION};
+use scryon_domain::stage::StageKind;
+use scryon_providers::{DiarizationEngine, DiarizationRequest, EngineInfo, HttpClient, ProviderError, diarization_engines};
+use scryon_runtime::audio::StoredAudio;
+use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
+use scryon_runtime::serve::slots;
+use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, completed};
+use scryon_store::{JobIntent, StageOutput};
+use serde_json::{Value, json};
+
+pub(crate) struct DiarizationStage {
+    engines: Vec<Arc<dyn DiarizationEngine>>,
+    slots: usize,
+    rebuy_max: f64,
+}
+
+impl DiarizationStage {
+    pub(crate) fn new(config: &Config, http: &HttpClient) -> Result<Self, ProgramError> {
+        let engines = diarization_engines(&config.engines, http).map_err(ProgramError::Setup)?;
+        let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
+        Ok(Self {
+            engines,
+            slots: slots(config.workers.diarization_slots.0, fills_cores, 1000),
+            rebuy_max: config.engines.ambiguous_rebuy_max.0,
+        })
+    }
+}
+
+#[async_trait]
+impl EngineStage for DiarizationStage {
+    type Document = Diarization;
+
+    fn engines(&self) -> Vec<&EngineInfo> {
+        self.engines.iter().map(|e| e.info()).collect()
+    }
+
+    fn params_extra(&self, _call_id: CallId, _run_no: i32) -> String {
+        String::new()
+    }
+
+    fn reusable(&self) -> bool {
+        true
+    }
+
+    async fn ask(
+        &self,
+        cx: &StageContext<'_>,
+        index: usize,
+        job: Option<JobId>,
+    ) -> Result<Asked<Diarization>, ProviderError> {
+        let audio = StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))?;
+        let request = DiarizationRequest { audio: &audio, direction: cx.lease.call.parties.direction, job };
+        Ok(Asked::Answer(self.engines[index].diarize(request).await?))
+    }
+
+    fn details(&self, diarization: &Diarization) -> Value {
+        json!({
+            "model": diarization.model,
+            "method": diarization.method,
+            "channels": diarization.channels,
+            "turns": diarization.turns.len(),
+            "fallbackReason": diarization.fallback_reason,
+        })
+    }
+
+    fn document_name(&self) -> DocumentName {
+        DocumentName::Diarization
+    }
+
+    fn event(&self) -> &'static str {
+        "DIARIZED"
+    }
+
+    fn observe(&self, cx: &StageContext<'_>, engine: &str, seconds: f64) {
+        cx.deps.metrics.diarization_duration.with_label_values(&[engine]).observe(seconds);
+    }
+
+    fn rejected(&self) -> FailureCode {
+        FailureCode::InternalError
+    }
+
+    fn malformed(&self) -> FailureCode {
+        FailureCode::InternalError
+    }
+
+    fn rebuy_max(&self) -> f64 {
+        self.rebuy_max
+    }
+}
+
+#[async_trait]
+impl Stage for DiarizationStage {
+    fn kind(&self) -> StageKind {
+        StageKind::Diarization
+    }
+
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn is_light(&self) -> bool {
+        false
+    }
+
+    fn intent(&self, call_id: CallId, run_no: i32) -> Option<JobIntent> {
+        intent_of(self.engines.first()?.info(), &self.params_extra(call_id, run_no))
+    }
+
+    async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
+        Ok(match run_engines(self, cx).await? {
+            EngineEnd::Early(early) => early,
+            EngineEnd::Done(done) => {
+                if let Some(reason) = done.document.and_then(|d| d.fallback_reason) {
+                    cx.deps.metrics.diarization_fallback.with_label_values(&[reason.as_str()]).inc();
+                }
+                StageDone::Output(done.output)
+            }
+        })
+    }
+
+    async fn last_resort(&self, cx: &StageContext<'_>, error: &StageError) -> Option<StageDone> {
+        let started = Instant::now();
+        let reason = match error.code {
+            "no_engine" => "no_engine",
+            "provider_unavailable" | "provider_throttled" => "engine_unavailable",
+            // Storage and Postgres come back; the engine's answer is worth the wait.
+            "storage_unavailable" | "store_failed" => return None,
+            _ => "engine_failed",
+        };
+        let fallback = Diarization {
+            schema_version: RAW_SCHEMA_VERSION,
+            engine: "transcript-labels".to_owned(),
+            model: "none".to_owned(),
+            method: DiarizationMethod::TranscriptLabels,
+            channels: 1,
+            turns: Vec::new(),
+            exclusive_turns: None,
+            fallback_reason: Some(reason.to_owned()),
+            warnings: Vec::new(),
+        };
+        let object = cx.write(DocumentName::Diarization, &fallback).await.ok()?;
+        cx.deps.metrics.diarization_fallback.with_label_values(&[reason]).inc();
+        let mut event = completed("DIARIZED", Some("transcript-labels"), started);
+        event.error_code = Some(error.code.to_owned());
+        Some(StageDone::Output(StageOutput {
+            engine: Some(fallback.engine.clone()),
+            object: Some(object),
+            details: Some(self.details(&fallback)),
+            events: vec![event],
+            ..StageOutput::default()
+        }))
+    }
+}

@@ -1,0 +1,194 @@
+//! The three traits, what goes in and what comes out. Capabilities are data, not code branches.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
+use scryon_domain::assembly::Direction;
+use scryon_domain::ids::JobId;
+use scryon_domain::raw::{Diarization, RawTranscript};
+use scryon_domain::transcript::Transcript;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// What an engine is and can.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineInfo {
+    /// Name in configuration, rows, metrics and `pipeline`.
+    pub name: &'static str,
+    pub model: String,
+    /// Every request is preceded by a row in the ledger.
+    pub paid: bool,
+    /// A request repeated with the same idempotency key is not bought twice.
+    pub idempotent: bool,
+    /// Works on this machine's cores: as many at once as there are cores.
+    pub cpu_bound: bool,
+    /// Parts of the parameters beside name and model that decide the answer.
+    pub variant: String,
+    /// US dollars per minute of audio, where known.
+    pub price_per_minute: Option<f64>,
+}
+
+impl EngineInfo {
+    /// SHA-256 over everything besides the audio that decides the answer. `extra` is what the call itself
+    /// contributes (a hint, a run).
+    pub fn params_hash(&self, extra: &str) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        for part in [self.name, &self.model, &self.variant, extra] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().to_vec()
+    }
+}
+
+/// A recording as engines receive it. Implemented over object storage by whoever runs the stage.
+#[async_trait]
+pub trait Audio: Send + Sync {
+    /// Size in bytes.
+    fn bytes(&self) -> u64;
+    /// MIME type.
+    fn content_type(&self) -> &str;
+    /// Length in seconds, where it is known.
+    fn duration_seconds(&self) -> Option<f64>;
+    /// Channels, where they are known.
+    fn channels(&self) -> Option<u16>;
+    /// The content as a stream.
+    async fn stream(&self) -> std::io::Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    /// The content as a file of this machine.
+    async fn file(&self) -> std::io::Result<Box<dyn AudioFile>>;
+}
+
+/// A file that lives as long as this value.
+pub trait AudioFile: Send + Sync {
+    /// Where it is.
+    fn path(&self) -> &Path;
+}
+
+/// Pieces of a long piece of local work, kept so that a later delivery goes on where this one stopped.
+#[async_trait]
+pub trait Pieces: Send + Sync {
+    /// A piece that was finished before.
+    async fn load(&self, channel: u16, index: u32) -> std::io::Result<Option<Vec<u8>>>;
+    /// Keeps a finished piece.
+    async fn store(&self, channel: u16, index: u32, content: Vec<u8>) -> std::io::Result<()>;
+}
+
+/// One transcription.
+pub struct TranscriptionRequest<'a> {
+    pub audio: &'a dyn Audio,
+    pub pieces: &'a dyn Pieces,
+    pub direction: Option<Direction>,
+    /// The ledger's row; the idempotency key of a paid request.
+    pub job: Option<JobId>,
+    /// After this long a local engine hands back what it has done so far.
+    pub hold: Duration,
+}
+
+/// What a transcription gave.
+#[derive(Debug)]
+pub enum TranscriptionAnswer {
+    Done(Box<Answer<RawTranscript>>),
+    /// Some pieces are done and kept; the rest is for another delivery.
+    ToBeContinued,
+}
+
+/// One diarization.
+pub struct DiarizationRequest<'a> {
+    pub audio: &'a dyn Audio,
+    pub direction: Option<Direction>,
+    pub job: Option<JobId>,
+}
+
+/// One analysis.
+pub struct AnalysisRequest<'a> {
+    pub transcript: &'a Transcript,
+    pub recorded_at: Option<DateTime<Utc>>,
+    pub title: Option<&'a str>,
+    pub contact_name: Option<&'a str>,
+    pub job: Option<JobId>,
+}
+
+/// An answer and what it cost.
+#[derive(Debug)]
+pub struct Answer<T> {
+    pub content: T,
+    /// Seconds of audio, or tokens.
+    pub units: Option<f64>,
+    pub unit: Option<&'static str>,
+    /// US dollars.
+    pub billed_cost: Option<f64>,
+}
+
+impl<T> Answer<T> {
+    /// An answer that cost nothing.
+    pub fn free(content: T) -> Self {
+        Self { content, units: None, unit: None, billed_cost: None }
+    }
+}
+
+/// Turns speech into words.
+#[async_trait]
+pub trait TranscriptionEngine: Send + Sync {
+    fn info(&self) -> &EngineInfo;
+    async fn transcribe(&self, request: TranscriptionRequest<'_>) -> Result<TranscriptionAnswer, ProviderError>;
+}
+
+/// Tells who spoke when.
+#[async_trait]
+pub trait DiarizationEngine: Send + Sync {
+    fn info(&self) -> &EngineInfo;
+    async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<Answer<Diarization>, ProviderError>;
+}
+
+/// Reads a transcript and says what it means: a document of schemaVersion 3.
+#[async_trait]
+pub trait AnalysisEngine: Send + Sync {
+    fn info(&self) -> &EngineInfo;
+    async fn analyse(&self, request: AnalysisRequest<'_>) -> Result<Answer<Value>, ProviderError>;
+}
+
+/// Why an engine gave no answer. The variant decides what happens next; the text is for people.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// Nothing was bought: refused connection, 5xx before the work. Try again.
+    #[error("{engine} failed for now: {message}")]
+    Transient { engine: &'static str, message: String },
+    /// It asked for a pause. Costs no try.
+    #[error("{engine} asked for a pause of {pause:?}")]
+    Throttled { engine: &'static str, pause: Duration },
+    /// The engine cannot work on this machine or with this account (no binary, no key, no credit): the next
+    /// engine may.
+    #[error("{engine} is not available: {message}")]
+    Unavailable { engine: &'static str, message: String },
+    /// The request was sent and no answer came: perhaps bought.
+    #[error("{engine} took the request and gave no answer: {message}")]
+    Ambiguous { engine: &'static str, message: String },
+    /// It will not take this input, now or later.
+    #[error("{engine} refused the input: {message}")]
+    Rejected { engine: &'static str, message: String },
+    /// It answered with something that is no answer.
+    #[error("{engine} gave an answer of another shape: {message}")]
+    Malformed { engine: &'static str, message: String },
+    /// The recording could not be read from storage.
+    #[error("the recording could not be read: {0}")]
+    Audio(#[from] std::io::Error),
+}
+
+impl ProviderError {
+    /// The word in events and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Transient { .. } => "provider_failed",
+            Self::Throttled { .. } => "provider_throttled",
+            Self::Unavailable { .. } => "provider_unavailable",
+            Self::Ambiguous { .. } => "provider_unconfirmed",
+            Self::Rejected { .. } => "provider_rejected",
+            Self::Malformed { .. } => "provider_malformed",
+            Self::Audio(_) => "audio_unavailable",
+        }
+    }
+}

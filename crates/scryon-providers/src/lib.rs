@@ -1,0 +1,20 @@
+//! Engines behind three traits: speech, diarization, language. The local ones need no key; hosted ones
+//! speak HTTP. And the tools that prepare audio for them.
+
+mod engine;
+mod fake;
+mod http;
+mod local;
+pub mod media;
+mod schema;
+mod set;
+
+pub use engine::{
+    AnalysisEngine, AnalysisRequest, Answer, Audio, AudioFile, DiarizationEngine, DiarizationRequest, EngineInfo, Pieces,
+    ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+};
+pub use fake::FakeEngine;
+pub use http::HttpClient;
+pub use local::{ChannelsEngine, ExtractiveEngine, PocketsphinxEngine, WhisperCppEngine};
+pub use schema::analysis_problems;
+pub use set::{analysis_engines, diarization_engines, transcription_engines};

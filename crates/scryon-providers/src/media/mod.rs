@@ -1,0 +1,11 @@
+//! Audio as files: what a recording is, its preparation with ffmpeg, its samples.
+
+mod prepare;
+mod probe;
+pub mod tool;
+mod voice;
+
+pub use prepare::{PrepareError, Prepared, Preparer};
+pub use probe::{AudioFacts, probe, wav_facts};
+pub use tool::{ToolError, is_installed};
+pub use voice::{VoiceTurns, voice_turns};

@@ -1,0 +1,158 @@
+//! The leases this process holds. One statement renews them all; whoever lost his is told.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use scryon_domain::ids::{JobId, LeaseToken};
+use scryon_store::{HeldLease, Lease, Store};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// How often leases are renewed; a third of their life.
+const RENEW: Duration = Duration::from_secs(15);
+/// How often this process says that it lives.
+const BEAT: Duration = Duration::from_secs(1);
+
+struct Entry {
+    held: HeldLease,
+    /// A paid request that is in flight under this lease; renewed with it.
+    job: Option<JobId>,
+    lost: CancellationToken,
+}
+
+/// Registry of held leases and held deliveries.
+#[derive(Clone, Default)]
+pub struct Leases {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: HashMap<LeaseToken, Entry>,
+    /// Deliveries received and not yet claimed, by `stage.lane`.
+    unclaimed: HashMap<String, i64>,
+}
+
+impl std::fmt::Debug for Leases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leases").field("held", &self.lock().entries.len()).finish()
+    }
+}
+
+/// One held lease; it leaves the registry when this is dropped.
+#[derive(Debug)]
+pub struct LeaseGuard {
+    leases: Leases,
+    token: LeaseToken,
+    lost: CancellationToken,
+}
+
+impl Leases {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a lease that was just claimed.
+    pub fn hold(&self, lease: &Lease) -> LeaseGuard {
+        let held =
+            HeldLease { call_id: lease.call_id, run_no: lease.run_no, stage: lease.stage, token: lease.token };
+        let lost = CancellationToken::new();
+        self.lock().entries.insert(lease.token, Entry { held, job: None, lost: lost.clone() });
+        LeaseGuard { leases: self.clone(), token: lease.token, lost }
+    }
+
+    /// Leases held now.
+    pub fn count(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Counts a delivery that waits for its claim.
+    pub fn unclaimed(&self, queue: &str, change: i64) {
+        *self.lock().unclaimed.entry(queue.to_owned()).or_default() += change;
+    }
+
+    fn unclaimed_json(&self) -> Value {
+        let counts = self.lock().unclaimed.iter().map(|(k, n)| (k.clone(), Value::from(*n))).collect::<Map<_, _>>();
+        Value::Object(counts)
+    }
+
+    /// Renews all leases once.
+    pub async fn renew(&self, store: &Store, owner: &str) {
+        let (held, jobs): (Vec<HeldLease>, Vec<JobId>) = {
+            let inner = self.lock();
+            (inner.entries.values().map(|e| e.held).collect(), inner.entries.values().filter_map(|e| e.job).collect())
+        };
+        if held.is_empty() {
+            return;
+        }
+        match store.leases_renew(owner, &held, &jobs).await {
+            Ok(standing) => {
+                let inner = self.lock();
+                for lease in held.iter().filter(|l| !standing.contains(&l.token)) {
+                    if let Some(entry) = inner.entries.get(&lease.token) {
+                        debug!(callId = %lease.call_id, stage = %lease.stage, "a lease is lost; its work is dropped");
+                        entry.lost.cancel();
+                    }
+                }
+            }
+            // Work goes on: its Finish is fenced whatever happens to the lease meanwhile.
+            Err(error) => warn!(error = %error, leases = held.len(), "failed to renew leases; trying again"),
+        }
+    }
+
+    /// Beats and renews until `stop`; then takes this process off the list.
+    pub async fn keep(&self, store: Store, owner: String, program: &'static str, stop: CancellationToken) {
+        let mut beat = tokio::time::interval(BEAT);
+        let mut renew = tokio::time::interval(RENEW);
+        for timer in [&mut beat, &mut renew] {
+            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        }
+        loop {
+            tokio::select! {
+                _ = beat.tick() => {
+                    let sent = store.beat(&owner, program, env!("CARGO_PKG_VERSION"), self.unclaimed_json()).await;
+                    if let Err(error) = sent {
+                        debug!(error = %error, "failed to send a heartbeat");
+                    }
+                }
+                _ = renew.tick() => self.renew(&store, &owner).await,
+                () = stop.cancelled() => break,
+            }
+        }
+        if let Err(error) = store.beat_stop(&owner).await {
+            debug!(error = %error, "failed to sign off; redelivered work waits for the silence of this process");
+        }
+    }
+}
+
+impl LeaseGuard {
+    /// Resolves when the lease is no longer ours.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Whether the lease is known to be lost.
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Tells the registry which purchase is in flight under this lease.
+    pub fn set_job(&self, job: Option<JobId>) {
+        if let Some(entry) = self.leases.lock().entries.get_mut(&self.token) {
+            entry.job = job;
+        }
+    }
+
+    /// The purchase in flight.
+    pub fn job(&self) -> Option<JobId> {
+        self.leases.lock().entries.get(&self.token).and_then(|e| e.job)
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        self.leases.lock().entries.remove(&self.token);
+    }
+}

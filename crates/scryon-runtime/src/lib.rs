@@ -1,0 +1,21 @@
+//! What every program shares: start-up, admin port, signals and drain, heartbeats, the one worker loop.
+
+pub mod admin;
+pub mod announce;
+pub mod audio;
+pub mod crash;
+pub mod engines;
+pub mod leases;
+pub mod owner;
+pub mod retry;
+pub mod serve;
+pub mod shell;
+pub mod slots;
+pub mod stage;
+pub mod worker;
+
+pub use announce::{Announce, Mute};
+pub use leases::Leases;
+pub use shell::{Context, Program, ProgramError, StoreLimits};
+pub use stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind, completed};
+pub use worker::{Worker, WorkerParts};

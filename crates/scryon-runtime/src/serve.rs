@@ -1,0 +1,89 @@
+//! What the three worker programs do the same way: start the loop on their stages, stop it in order.
+
+use std::sync::Arc;
+
+use scryon_domain::stage::StageKind;
+use scryon_metrics::WorkerMetrics;
+use scryon_providers::HttpClient;
+use tracing::info;
+
+use crate::leases::Leases;
+use crate::shell::{Context, ProgramError};
+use crate::stage::{Stage, StageDeps};
+use crate::worker::{Worker, WorkerParts};
+
+/// What a worker's stages are made from.
+pub struct WorkerKit {
+    pub deps: StageDeps,
+    pub http: HttpClient,
+}
+
+impl WorkerKit {
+    /// Registers the worker's metrics and opens its HTTP client.
+    pub fn new(ctx: &Context) -> Result<Self, ProgramError> {
+        let metrics = WorkerMetrics::register(&ctx.registry)?;
+        let http = HttpClient::new(Some(metrics.clone())).map_err(ProgramError::Setup)?;
+        let deps = StageDeps {
+            store: ctx.store.clone(),
+            blobs: ctx.blobs.clone(),
+            metrics,
+            owner: ctx.owner.clone(),
+            crash_at: ctx.config.telemetry.crash_at.as_deref().map(Arc::from),
+        };
+        Ok(Self { deps, http })
+    }
+}
+
+/// Of a program's stages those that SCRYON_STAGES names.
+pub fn chosen(ctx: &Context, known: &[StageKind]) -> Result<Vec<StageKind>, ProgramError> {
+    let wanted = &ctx.config.workers.stages.0;
+    let chosen: Vec<StageKind> = known.iter().copied().filter(|k| wanted.is_empty() || wanted.contains(k)).collect();
+    if chosen.is_empty() {
+        let known: Vec<&str> = known.iter().map(|k| k.as_str()).collect();
+        return Err(ProgramError::Setup(format!(
+            "SCRYON_STAGES names no stage of {}; it works on: {}",
+            ctx.program,
+            known.join(", ")
+        )));
+    }
+    Ok(chosen)
+}
+
+/// Works until told to stop, then drains.
+pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> Result<(), ProgramError> {
+    let leases = Leases::default();
+    let beating = tokio_util::sync::CancellationToken::new();
+    let beats = tokio::spawn({
+        let (leases, store, owner, program, stop) =
+            (leases.clone(), ctx.store.clone(), ctx.owner.to_string(), ctx.program, beating.clone());
+        async move { leases.keep(store, owner, program, stop).await }
+    });
+    let kinds: Vec<&str> = stages.iter().map(|s| s.kind().as_str()).collect();
+    info!(stages = kinds.join(","), "working");
+    let worker = Worker::start(
+        stages,
+        WorkerParts {
+            deps: kit.deps,
+            announcer: ctx.announcer.clone(),
+            leases,
+            queue: ctx.queue.clone(),
+            observer: ctx.observer.clone(),
+            max_tries: ctx.config.workers.max_tries.0,
+        },
+    );
+    ctx.stop.cancelled().await;
+    worker.stop(ctx.config.workers.drain.0).await;
+    beating.cancel();
+    // The sign-off only saves others a three-second wait.
+    let _signed_off = tokio::time::timeout(std::time::Duration::from_secs(1), beats).await;
+    Ok(())
+}
+
+/// Slots of a stage: as configured, else one per core for work that fills cores, else `many`.
+pub fn slots(configured: u32, fills_cores: bool, many: usize) -> usize {
+    match configured {
+        0 if fills_cores => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        0 => many,
+        n => n as usize,
+    }
+}

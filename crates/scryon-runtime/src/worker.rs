@@ -1,0 +1,666 @@
+//! The worker loop, written once for all stages: delivery → claim → work → finish → announce → ack.
+//!
+//! The delivery is kept until what follows from it is in Postgres and announced, so that a death anywhere
+//! brings it back; the lease keeps everybody else out meanwhile.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use scryon_domain::failure::FailureCode;
+use scryon_domain::hint::{Hint, HintError};
+use scryon_domain::stage::{Lane, StageKind};
+use scryon_domain::trace::TraceParent;
+use scryon_queue::{Consumers, Delivery, Observer, QueueSettings, Subscription, Topology};
+use scryon_store::{Claimant, Continuation, Finished, JobEndState, Lease, Setback, StageEvent, Started, TokenState, Unclaimed};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use crate::announce::Announce;
+use crate::leases::{LeaseGuard, Leases};
+use crate::retry::{Patience, backoff_of_try};
+use crate::slots::{Slot, Slots};
+use crate::stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind};
+
+/// Tries of an answer of the wrong shape, or of a bug.
+const SUSPECT_TRIES: i32 = 2;
+/// How often a delivery that came back looks whether its former owner is silent by now.
+const OWNER_LOOK: Duration = Duration::from_millis(500);
+/// Kept at the end of the drain for handing work back.
+const HAND_BACK: Duration = Duration::from_secs(2);
+
+/// Works on some stages of every call it can get.
+pub struct Worker {
+    shared: Arc<Shared>,
+    consumers: Consumers,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+struct StageEntry {
+    stage: Arc<dyn Stage>,
+    slots: Slots,
+    /// The stage this worker goes on with on the same delivery, where it works on it.
+    next: Option<StageKind>,
+}
+
+struct Shared {
+    stages: HashMap<StageKind, StageEntry>,
+    deps: StageDeps,
+    announcer: Arc<dyn Announce>,
+    leases: Leases,
+    max_tries: i32,
+    /// No new claims.
+    stopping: CancellationToken,
+    /// Work in flight is handed back.
+    giving_up: CancellationToken,
+    tasks: AtomicUsize,
+    idle: Notify,
+}
+
+/// What a worker needs besides its stages.
+#[derive(Clone)]
+pub struct WorkerParts {
+    pub deps: StageDeps,
+    pub announcer: Arc<dyn Announce>,
+    pub leases: Leases,
+    pub queue: QueueSettings,
+    pub observer: Arc<dyn Observer>,
+    /// Attempts of a stage.
+    pub max_tries: u32,
+}
+
+impl std::fmt::Debug for WorkerParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerParts").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Starts consuming the queues of `stages`.
+    pub fn start(stages: Vec<Arc<dyn Stage>>, parts: WorkerParts) -> Self {
+        let topology = Topology::new(parts.queue.prefix.clone());
+        let kinds: Vec<StageKind> = stages.iter().map(|s| s.kind()).collect();
+        let entries: HashMap<StageKind, StageEntry> = stages
+            .into_iter()
+            .map(|stage| {
+                let next = continuation_of(&*stage).filter(|next| kinds.contains(next));
+                let slots = Slots::new(stage.slots());
+                (stage.kind(), StageEntry { stage, slots, next })
+            })
+            .collect();
+        let shared = Arc::new(Shared {
+            stages: entries,
+            deps: parts.deps,
+            announcer: parts.announcer,
+            leases: parts.leases,
+            max_tries: i32::try_from(parts.max_tries).unwrap_or(i32::MAX),
+            stopping: CancellationToken::new(),
+            giving_up: CancellationToken::new(),
+            tasks: AtomicUsize::new(0),
+            idle: Notify::new(),
+        });
+        let subscriptions = shared.subscriptions(&topology);
+        let consumers = Consumers::start(parts.queue, subscriptions, parts.observer);
+        Self { shared, consumers }
+    }
+
+    /// Calls this worker has in its hands.
+    pub fn in_flight(&self) -> usize {
+        self.shared.tasks.load(Ordering::SeqCst)
+    }
+
+    /// Stops: no new work, waits for what is in flight, hands the rest back. Takes at most `drain`.
+    pub async fn stop(self, drain: Duration) {
+        let shared = &self.shared;
+        self.consumers.stop_intake();
+        shared.stopping.cancel();
+        let patience = drain.saturating_sub(HAND_BACK);
+        if tokio::time::timeout(patience, shared.until_idle()).await.is_err() {
+            info!(inFlight = self.in_flight(), "handing back what is still in flight");
+            shared.giving_up.cancel();
+            // What cannot be handed back is found by its lease and its unacknowledged delivery.
+            let _rest = tokio::time::timeout(HAND_BACK, shared.until_idle()).await;
+        }
+        self.consumers.close().await;
+    }
+}
+
+/// Light work is carried through on the same delivery: one message and one claim fewer. Work that fills a
+/// core is not, because the delivery would keep its queue's place from calls that others could start.
+fn continuation_of(stage: &dyn Stage) -> Option<StageKind> {
+    match stage.kind() {
+        StageKind::Preprocessing if stage.is_light() => Some(StageKind::Transcription),
+        StageKind::Transcription => Some(StageKind::Assembly),
+        _ => None,
+    }
+}
+
+impl Shared {
+    fn subscriptions(self: &Arc<Self>, topology: &Topology) -> Vec<Subscription> {
+        let mut subscriptions = Vec::new();
+        for (kind, entry) in &self.stages {
+            for lane in Lane::ALL {
+                // A delivery that is carried into the next stage fills a place of this queue meanwhile.
+                let carried = entry.next.and_then(|n| self.stages.get(&n)).map_or(0, |n| n.slots.of_lane(lane));
+                let prefetch = u16::try_from(entry.slots.of_lane(lane) + carried).unwrap_or(u16::MAX);
+                let shared = self.clone();
+                subscriptions.push(Subscription {
+                    queue: topology.queue(*kind, lane),
+                    prefetch,
+                    handler: Arc::new(move |delivery| shared.clone().receive(delivery)),
+                });
+            }
+        }
+        subscriptions
+    }
+
+    fn receive(self: Arc<Self>, delivery: Delivery) {
+        if self.stopping.is_cancelled() {
+            return; // not acknowledged: it goes to somebody else
+        }
+        self.tasks.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            let handled = AssertUnwindSafe(self.handle(delivery)).catch_unwind().await;
+            if handled.is_err() {
+                error!("the worker loop itself panicked; the delivery comes back");
+            }
+            if self.tasks.fetch_sub(1, Ordering::SeqCst) == 1 {
+                self.idle.notify_waiters();
+            }
+        });
+    }
+
+    async fn until_idle(&self) {
+        loop {
+            let notified = self.idle.notified();
+            if self.tasks.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            // Between the check and the wait the last task may have ended: look again now and then.
+            let _woken = tokio::time::timeout(Duration::from_millis(100), notified).await;
+        }
+    }
+
+    async fn handle(&self, delivery: Delivery) {
+        let hint = match Hint::parse(&delivery.body) {
+            Ok(hint) => hint,
+            Err(reason @ (HintError::Malformed | HintError::UnknownVersion { .. })) => {
+                warn!(errorCode = "bad_hint", "parking a message: {reason}");
+                delivery.park().await;
+                return;
+            }
+        };
+        let trace = TraceParent::continue_or_start(delivery.traceparent.as_deref()).hop().to_string();
+        let span = info_span!("stage", callId = %hint.call_id, tenantId = %hint.tenant_id, stage = %hint.stage);
+        self.handle_hint(delivery, hint, &trace).instrument(span).await;
+    }
+
+    async fn handle_hint(&self, delivery: Delivery, hint: Hint, trace: &str) {
+        let queue = format!("{}.{}", hint.stage, hint.lane);
+        self.leases.unclaimed(&queue, 1);
+        let claimed = self.claim(&delivery, &hint, trace).await;
+        self.leases.unclaimed(&queue, -1);
+        match claimed {
+            Claimed::Held(lease, slot) => self.work_through(delivery, *lease, slot, trace).await,
+            Claimed::Nothing => {
+                self.deps.metrics.hints_unclaimed.with_label_values(&[hint.stage.as_str()]).inc();
+                delivery.ack().await;
+            }
+            Claimed::Announce(hints) => {
+                self.announcer.announce(&hints, Some(trace)).await;
+                delivery.ack().await;
+            }
+            // Stopping: not acknowledged, so that somebody else gets it.
+            Claimed::GivenUp => {}
+        }
+    }
+
+    /// Gets a slot and a lease. Keeps trying while Postgres is away: the delivery waits in our hands, and
+    /// the prefetch limit stops the queue.
+    async fn claim(&self, delivery: &Delivery, hint: &Hint, trace: &str) -> Claimed {
+        let Some(entry) = self.stages.get(&hint.stage) else { return Claimed::Nothing };
+        let slot = tokio::select! {
+            slot = entry.slots.acquire(hint.lane) => slot,
+            () = self.stopping.cancelled() => None,
+        };
+        let Some(slot) = slot else { return Claimed::GivenUp };
+        self.deps.crash_point("C6");
+        let claimant = Claimant {
+            owner: self.deps.owner.to_string(),
+            hint_id: delivery.hint_id,
+            redelivered: delivery.redelivered,
+        };
+        let mut patience = Patience::new(&self.stopping);
+        loop {
+            match self.claim_once(hint, &claimant).await {
+                Ok(ClaimOnce::Held(lease)) => {
+                    self.deps.crash_point("C7");
+                    return self.with_slot_of(lease, hint, slot).await;
+                }
+                Ok(ClaimOnce::Announce(hints)) if hints.is_empty() => return Claimed::Nothing,
+                Ok(ClaimOnce::Announce(hints)) => return Claimed::Announce(hints),
+                Ok(ClaimOnce::OwnerAlive) => {
+                    if !patience.nap(OWNER_LOOK).await {
+                        return Claimed::GivenUp;
+                    }
+                }
+                Err(error) => {
+                    warn!(error = %error, trace, "failed to claim; keeping the delivery and trying again");
+                    if !patience.wait().await {
+                        return Claimed::GivenUp;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A redelivered hint may have found a later stage that it was carried into; work there needs its slot.
+    async fn with_slot_of(&self, lease: Box<Lease>, hint: &Hint, slot: Slot) -> Claimed {
+        if lease.stage == hint.stage {
+            return Claimed::Held(lease, slot);
+        }
+        drop(slot);
+        match self.stages.get(&lease.stage) {
+            Some(entry) => match entry.slots.acquire(hint.lane).await {
+                Some(slot) => Claimed::Held(lease, slot),
+                None => Claimed::GivenUp,
+            },
+            None => Claimed::Nothing,
+        }
+    }
+
+    async fn claim_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, scryon_store::StoreError> {
+        let store = &self.deps.store;
+        let (mut run_no, mut stage) = (hint.run_no, hint.stage);
+        if claimant.redelivered
+            && let Some((run, held)) = store.stage_of_hint(hint.call_id, claimant.hint_id).await?
+        {
+            (run_no, stage) = (Some(run), held);
+        }
+        let Some(run_no) = run_no else {
+            let assembles = self.stages.contains_key(&StageKind::Assembly);
+            return Ok(match store.run_start(hint.call_id, claimant, assembles).await? {
+                Started::Held(lease) => ClaimOnce::Held(lease),
+                Started::Announce(next) => ClaimOnce::Announce(vec![next]),
+                Started::Finished | Started::NotQueued => ClaimOnce::Announce(Vec::new()),
+            });
+        };
+        let Some(entry) = self.stages.get(&stage) else { return Ok(ClaimOnce::Announce(Vec::new())) };
+        let intent = entry.stage.intent(hint.call_id, run_no);
+        if let Some(lease) = store.stage_claim(hint.call_id, run_no, stage, claimant, intent.as_ref()).await? {
+            return Ok(ClaimOnce::Held(Box::new(lease)));
+        }
+        Ok(match store.stage_why_not(hint.call_id, run_no, stage, claimant).await? {
+            Unclaimed::OwnerAlive => ClaimOnce::OwnerAlive,
+            Unclaimed::Done(pending) => ClaimOnce::Announce(pending),
+            Unclaimed::Superseded | Unclaimed::NotDue => ClaimOnce::Announce(Vec::new()),
+        })
+    }
+
+    /// Works on the claimed stage and on those it is carried into, then acknowledges.
+    async fn work_through(&self, delivery: Delivery, lease: Lease, slot: Slot, trace: &str) {
+        let (mut lease, mut slot) = (lease, slot);
+        loop {
+            let step = self.work_once(&lease, delivery.hint_id).await;
+            drop(slot);
+            match step {
+                Step::GoOn(next, next_slot, announce) => {
+                    if !announce.is_empty() {
+                        self.announcer.announce(&announce, Some(trace)).await;
+                    }
+                    (lease, slot) = (*next, next_slot);
+                }
+                Step::Announce(hints, delay) => {
+                    self.deps.crash_point("C14");
+                    match (delay, hints.first()) {
+                        (Some(delay), Some(hint)) => {
+                            self.announcer.announce_later(hint, delay, Some(trace)).await;
+                        }
+                        (None, Some(_)) => {
+                            // Confirmed, or left to the dispatcher: only then the ack.
+                            self.announcer.announce(&hints, Some(trace)).await;
+                        }
+                        (_, None) => {}
+                    }
+                    self.deps.crash_point("C15");
+                    delivery.ack().await;
+                    return;
+                }
+                Step::Leave => return,
+            }
+        }
+    }
+
+    async fn work_once(&self, lease: &Lease, hint_id: scryon_domain::ids::HintId) -> Step {
+        let Some(entry) = self.stages.get(&lease.stage) else { return Step::Leave };
+        let guard = self.leases.hold(lease);
+        let in_flight =
+            self.deps.metrics.stage_in_flight.with_label_values(&[lease.stage.as_str(), lease.lane.as_str()]);
+        in_flight.inc();
+        let started = Instant::now();
+        let cx = StageContext::new(lease, &guard, &self.deps);
+        let (outcome, step) = match self.run(entry, &cx).await {
+            Ran::Done(done) => self.conclude(entry, &cx, done, hint_id, started).await,
+            Ran::Failed(error) => self.set_back(entry, &cx, error, hint_id, started).await,
+            Ran::Superseded => ("superseded", self.superseded(lease)),
+            Ran::GivenUp => ("handed_back", self.hand_back(lease, &guard).await),
+        };
+        in_flight.dec();
+        let seconds = started.elapsed().as_secs_f64();
+        self.deps.metrics.stage_duration.with_label_values(&[lease.stage.as_str(), outcome]).observe(seconds);
+        step
+    }
+
+    /// Runs the stage. A lost lease cuts local work short; a paid request runs on to keep its answer.
+    async fn run(&self, entry: &StageEntry, cx: &StageContext<'_>) -> Ran {
+        let mut work = std::pin::pin!(AssertUnwindSafe(entry.stage.run(cx)).catch_unwind());
+        let mut lost = false;
+        loop {
+            let finished = tokio::select! {
+                finished = &mut work => finished,
+                () = cx.guard.lost(), if !lost => {
+                    lost = true;
+                    if cx.guard.job().is_none() {
+                        return Ran::Superseded;
+                    }
+                    info!("the call went on without this worker; its paid request is awaited to keep the answer");
+                    continue;
+                }
+                () = self.giving_up.cancelled() => return Ran::GivenUp,
+            };
+            return match finished {
+                Ok(Ok(done)) => Ran::Done(done),
+                Ok(Err(error)) if error.kind == StageErrorKind::Superseded => Ran::Superseded,
+                Ok(Err(error)) => Ran::Failed(error),
+                Err(_panic) => {
+                    self.deps.metrics.panics.with_label_values(&[cx.lease.stage.as_str()]).inc();
+                    error!(errorCode = "panic", "a stage panicked; other calls go on");
+                    Ran::Failed(StageError::new(
+                        StageErrorKind::Suspect(FailureCode::InternalError),
+                        "panic",
+                        "the stage panicked",
+                    ))
+                }
+            };
+        }
+    }
+
+    async fn conclude(
+        &self,
+        entry: &StageEntry,
+        cx: &StageContext<'_>,
+        done: StageDone,
+        hint_id: scryon_domain::ids::HintId,
+        started: Instant,
+    ) -> (&'static str, Step) {
+        let wait = match &done {
+            StageDone::ToBeContinued => Some((Duration::ZERO, false)),
+            StageDone::Wait(delay) => Some((*delay, true)),
+            _ => None,
+        };
+        if let Some((delay, waiting)) = wait {
+            let setback = Setback { delay, counts: false, waiting, error_code: None, event: None, job: None };
+            return ("waiting", self.apply_setback(cx.lease, &setback).await);
+        }
+        let skipped = matches!(&done, StageDone::Output(o) | StageDone::Analysis { output: o, .. } if o.skipped.is_some());
+        let next = self.continuation(entry, cx.lease, hint_id);
+        let finished = self.finish(cx.lease, &done, next.as_ref().map(|(c, _)| c)).await;
+        match finished {
+            Some(Finished { continued, announce }) => {
+                log_finished(cx.lease, started);
+                let step = match (continued, next) {
+                    (Some(lease), Some((_, slot))) => Step::GoOn(lease, slot, announce),
+                    _ => Step::Announce(announce, None),
+                };
+                (if skipped { "skipped" } else { "succeeded" }, step)
+            }
+            None => ("superseded", self.superseded(cx.lease)),
+        }
+    }
+
+    /// The next stage and a slot for it, where this worker can go on at once.
+    fn continuation(
+        &self,
+        entry: &StageEntry,
+        lease: &Lease,
+        hint_id: scryon_domain::ids::HintId,
+    ) -> Option<(Continuation, Slot)> {
+        if self.stopping.is_cancelled() {
+            return None;
+        }
+        let kind = entry.next?;
+        let next = self.stages.get(&kind)?;
+        let slot = next.slots.try_acquire(lease.lane)?;
+        let intent = next.stage.intent(lease.call_id, lease.run_no);
+        Some((Continuation { stage: kind, owner: self.deps.owner.to_string(), hint_id, intent }, slot))
+    }
+
+    /// Finishes, however long Postgres is away. An answer that was lost is looked up by the token.
+    async fn finish(&self, lease: &Lease, done: &StageDone, next: Option<&Continuation>) -> Option<Finished> {
+        let store = &self.deps.store;
+        let mut patience = Patience::new(&self.giving_up);
+        loop {
+            let result = match done {
+                StageDone::Output(output) => store.stage_finish(lease, output, next).await,
+                StageDone::Assembly { output, analysis_enabled } => {
+                    store.assembly_finish(lease, output, *analysis_enabled).await
+                }
+                StageDone::Analysis { output, effects } => store.analysis_finish(lease, output, effects).await,
+                StageDone::ToBeContinued | StageDone::Wait(_) => return None,
+            };
+            let error = match result {
+                Ok(finished) => {
+                    self.deps.crash_point("C16");
+                    return finished;
+                }
+                Err(error) => error,
+            };
+            warn!(error = %error, "failed to finish a stage; looking whether it took effect");
+            if !patience.wait().await {
+                return None;
+            }
+            match store.stage_token_state(lease).await {
+                Ok(TokenState::Over(announce)) => return Some(Finished { continued: None, announce }),
+                Ok(TokenState::Gone) => return None,
+                Ok(TokenState::StillRunning) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn set_back(
+        &self,
+        entry: &StageEntry,
+        cx: &StageContext<'_>,
+        error: StageError,
+        hint_id: scryon_domain::ids::HintId,
+        started: Instant,
+    ) -> (&'static str, Step) {
+        let tries = cx.lease.tries + 1;
+        let code = match error.kind {
+            StageErrorKind::Superseded => return ("superseded", self.superseded(cx.lease)),
+            StageErrorKind::Fail(code) => Some(code),
+            StageErrorKind::Suspect(code) => (tries >= SUSPECT_TRIES).then_some(code),
+            StageErrorKind::Retry => (tries >= self.max_tries).then_some(exhausted(cx.lease.stage)),
+            StageErrorKind::Pause(_) => None,
+        };
+        let event = failed_event(cx.lease.stage, &error, started);
+        // A pause may be for ever, as far as this call is concerned: a stage that can do without says so.
+        if code.is_some() || matches!(error.kind, StageErrorKind::Pause(_)) {
+            if let Some(done) = entry.stage.last_resort(cx, &error).await {
+                if let Some(job) = error.job {
+                    let ended = self.deps.store.job_end(job, error.code).await;
+                    debug!(ok = ended.is_ok(), "recorded the end of a purchase");
+                }
+                return self.conclude(entry, cx, done, hint_id, started).await;
+            }
+        }
+        if let Some(code) = code {
+            warn!(errorCode = %code, provider = error.engine, attempts = tries, "a stage failed for good: {}", error.what);
+            return ("failed", self.fail(cx.lease, code, &event, &error).await);
+        }
+        let delay = match error.kind {
+            StageErrorKind::Pause(pause) => pause,
+            _ => backoff_of_try(tries),
+        };
+        info!(errorCode = error.code, provider = error.engine, delayMs = delay.as_millis() as u64, "a stage is tried again: {}", error.what);
+        let setback = Setback {
+            delay,
+            counts: !matches!(error.kind, StageErrorKind::Pause(_)),
+            waiting: false,
+            error_code: Some(error.code.to_owned()),
+            event: Some(event),
+            job: error.job,
+        };
+        ("retry", self.apply_setback(cx.lease, &setback).await)
+    }
+
+    async fn apply_setback(&self, lease: &Lease, setback: &Setback) -> Step {
+        let mut patience = Patience::new(&self.giving_up);
+        loop {
+            match self.deps.store.stage_set_back(lease, setback).await {
+                Ok(Some(hint)) => {
+                    let delay = (!setback.delay.is_zero()).then_some(setback.delay);
+                    return Step::Announce(vec![hint], delay);
+                }
+                Ok(None) => return self.superseded(lease),
+                Err(error) => {
+                    warn!(error = %error, "failed to put a stage back; trying again");
+                    if !patience.wait().await {
+                        return Step::Leave;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn fail(&self, lease: &Lease, code: FailureCode, event: &StageEvent, error: &StageError) -> Step {
+        let mut patience = Patience::new(&self.giving_up);
+        loop {
+            match self.deps.store.stage_fail(lease, code.as_str(), Some(event), error.job).await {
+                Ok(true) => return Step::Announce(Vec::new(), None),
+                Ok(false) => return self.superseded(lease),
+                Err(error) => {
+                    warn!(error = %error, "failed to record a failure; trying again");
+                    if !patience.wait().await {
+                        return Step::Leave;
+                    }
+                }
+            }
+        }
+    }
+
+    fn superseded(&self, lease: &Lease) -> Step {
+        self.deps.metrics.superseded.with_label_values(&[lease.stage.as_str()]).inc();
+        info!(run = lease.run_no, "a result was dropped: the call was reset, cancelled, deleted or taken over");
+        Step::Announce(Vec::new(), None)
+    }
+
+    /// The end of the drain: the stage is free for others at once, at no try. A paid request that is cut
+    /// here stays in the ledger as perhaps sent, and the next worker settles it.
+    async fn hand_back(&self, lease: &Lease, guard: &LeaseGuard) -> Step {
+        if let Some(job) = guard.job()
+            && let Err(error) = self.deps.store.job_release(job, &self.deps.owner).await
+        {
+            debug!(error = %error, "a purchase was not handed back; its lease ends by itself");
+        }
+        let setback = Setback {
+            delay: Duration::ZERO,
+            counts: false,
+            waiting: false,
+            error_code: None,
+            event: None,
+            job: None,
+        };
+        match self.deps.store.stage_set_back(lease, &setback).await {
+            Ok(Some(hint)) => Step::Announce(vec![hint], None),
+            Ok(None) => Step::Announce(Vec::new(), None),
+            Err(error) => {
+                debug!(error = %error, "a stage was not handed back; its lease ends by itself");
+                Step::Leave
+            }
+        }
+    }
+}
+
+enum Claimed {
+    Held(Box<Lease>, Slot),
+    Nothing,
+    Announce(Vec<Hint>),
+    GivenUp,
+}
+
+enum ClaimOnce {
+    Held(Box<Lease>),
+    OwnerAlive,
+    Announce(Vec<Hint>),
+}
+
+enum Ran {
+    Done(StageDone),
+    Failed(StageError),
+    Superseded,
+    GivenUp,
+}
+
+/// What follows from one stage's end.
+enum Step {
+    /// Another stage on the same delivery.
+    GoOn(Box<Lease>, Slot, Vec<Hint>),
+    /// Announce (after a delay where there is one), then acknowledge.
+    Announce(Vec<Hint>, Option<Duration>),
+    /// Leave the delivery to come back.
+    Leave,
+}
+
+/// The reason of a call whose stage was tried often enough.
+const fn exhausted(stage: StageKind) -> FailureCode {
+    match stage {
+        StageKind::Preprocessing => FailureCode::InternalError,
+        StageKind::Transcription | StageKind::Diarization => FailureCode::TranscriptionFailed,
+        StageKind::Assembly => FailureCode::AssemblyFailed,
+        StageKind::Analysis => FailureCode::AnalysisFailed,
+    }
+}
+
+/// The event under which a stage's result is known.
+pub const fn event_of(stage: StageKind) -> &'static str {
+    match stage {
+        StageKind::Preprocessing => "AUDIO_PREPROCESSED",
+        StageKind::Transcription => "TRANSCRIBED",
+        StageKind::Diarization => "DIARIZED",
+        StageKind::Assembly => "TRANSCRIPT_NORMALIZED",
+        StageKind::Analysis => "ANALYZED",
+    }
+}
+
+fn failed_event(stage: StageKind, error: &StageError, started: Instant) -> StageEvent {
+    let event = StageEvent {
+        status: "FAILED",
+        error_code: Some(error.code.to_owned()),
+        ..crate::stage::completed(event_of(stage), error.engine, started)
+    };
+    if error.job.is_some_and(|j| j.state == JobEndState::Unknown) {
+        debug!("a paid request ended without an answer; the ledger keeps it as perhaps sent");
+    }
+    event
+}
+
+fn log_finished(lease: &Lease, started: Instant) {
+    info!(
+        event = "PIPELINE",
+        stage = event_of(lease.stage),
+        status = "COMPLETED",
+        run = lease.run_no,
+        durationMs = started.elapsed().as_millis() as u64,
+        "stage done"
+    );
+}

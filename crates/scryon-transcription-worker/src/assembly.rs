@@ -1,0 +1,110 @@
+//! Assembly: words and turns become a speaker-labelled transcript. The work itself is pure (scryon-domain).
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use scryon_blobs::DocumentName;
+use scryon_config::Config;
+use scryon_domain::assembly::{AssemblyInput, VoiceMatch, assemble};
+use scryon_domain::failure::FailureCode;
+use scryon_domain::ids::CallId;
+use scryon_domain::raw::{Diarization, RawTranscript};
+use scryon_domain::stage::StageKind;
+use scryon_domain::transcript::{NORMALIZATION_VERSION, SpeakerRole, Transcript};
+use scryon_runtime::serve::slots;
+use scryon_runtime::{Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
+use scryon_store::{JobIntent, StageOutput};
+use serde_json::json;
+
+pub(crate) struct Assembly {
+    channel_roles: Vec<SpeakerRole>,
+    analysis_enabled: bool,
+    slots: usize,
+}
+
+impl Assembly {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            channel_roles: config.engines.channel_roles.0.clone(),
+            analysis_enabled: config.engines.analysis_enabled,
+            slots: slots(config.workers.assembly_slots.0, false, 32),
+        }
+    }
+
+    async fn document<T: serde::de::DeserializeOwned>(
+        &self,
+        cx: &StageContext<'_>,
+        stage: StageKind,
+    ) -> Result<T, StageError> {
+        let key = cx.input(stage)?.result_ref.as_deref().ok_or_else(|| {
+            StageError::new(
+                StageErrorKind::Suspect(FailureCode::AssemblyFailed),
+                "input_missing",
+                format!("{stage} recorded no document"),
+            )
+        })?;
+        cx.read(key).await
+    }
+}
+
+#[async_trait]
+impl Stage for Assembly {
+    fn kind(&self) -> StageKind {
+        StageKind::Assembly
+    }
+
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn is_light(&self) -> bool {
+        true
+    }
+
+    fn intent(&self, _call_id: CallId, _run_no: i32) -> Option<JobIntent> {
+        None
+    }
+
+    async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
+        let started = Instant::now();
+        let (raw, diarization) = tokio::join!(
+            self.document::<RawTranscript>(cx, StageKind::Transcription),
+            self.document::<Diarization>(cx, StageKind::Diarization)
+        );
+        let input = AssemblyInput {
+            call_id: cx.lease.call_id,
+            // An input, so that the same call gives the same bytes in every run.
+            created_at: cx.lease.call.created_at,
+            raw: raw?,
+            diarization: diarization?,
+            facts: cx.lease.call.parties.clone(),
+            channel_roles: self.channel_roles.clone(),
+            voice_match: VoiceMatch::Disabled,
+        };
+        let assembling = Instant::now();
+        let transcript: Transcript = tokio::task::spawn_blocking(move || assemble(&input)).await.map_err(|e| {
+            StageError::new(StageErrorKind::Suspect(FailureCode::AssemblyFailed), "assembly_panicked", e.to_string())
+        })?;
+        cx.deps.metrics.normalization_duration.observe(assembling.elapsed().as_secs_f64());
+        let object = cx.write(DocumentName::Normalized, &transcript).await?;
+        let output = StageOutput {
+            engine: Some(format!("assembly-{NORMALIZATION_VERSION}")),
+            object: Some(object),
+            details: Some(json!({
+                "normalizationVersion": NORMALIZATION_VERSION,
+                "speakers": transcript.speakers.len(),
+                "segments": transcript.segments.len(),
+                "resolved": transcript.speaker_resolution.resolved_speaker_count,
+                "warnings": transcript.speaker_resolution.warnings,
+                "qualityWarnings": transcript.pipeline.quality_warnings,
+            })),
+            events: vec![
+                completed("TRANSCRIPT_ALIGNED", None, started),
+                completed("TRANSCRIPT_NORMALIZED", None, started),
+                completed("SPEAKER_REFINED", None, started),
+            ],
+            ..StageOutput::default()
+        };
+        Ok(StageDone::Assembly { output, analysis_enabled: self.analysis_enabled })
+    }
+}
