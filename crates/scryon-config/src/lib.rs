@@ -25,6 +25,8 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
     /// One line per variable that is set and has no effect, saying what to use.
     pub notes: Vec<String>,
+    /// Reserved names that are set.
+    pub reserved: Vec<&'static str>,
 }
 
 /// Names of earlier set-ups that are not used here, with what to use.
@@ -123,6 +125,7 @@ impl Config {
             sweeper: SweeperSettings::read(env)?,
             telemetry: TelemetrySettings::read(env)?,
             notes: notes(env),
+            reserved: reserved(env),
         };
         config.check()?;
         Ok(config)
@@ -209,15 +212,17 @@ fn refuse_unknown(env: &dyn Env) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn reserved(env: &dyn Env) -> Vec<&'static str> {
+    LATER_NAMES.iter().copied().filter(|name| env.get(name).is_some_and(|v| !v.trim().is_empty())).collect()
+}
+
 fn notes(env: &dyn Env) -> Vec<String> {
-    let set = |name: &str| env.get(name).is_some_and(|v| !v.trim().is_empty());
     let old = OLD_NAMES
         .iter()
         .filter(|(name, _)| env.get(name).is_some())
         .map(|(name, advice)| format!("{name} is not used: {advice}"));
-    let later = LATER_NAMES
-        .iter()
-        .filter(|name| set(name))
+    let later = reserved(env)
+        .into_iter()
         .map(|name| format!("{name} is set, but this version does not have its feature yet"));
     old.chain(later).collect()
 }

@@ -116,6 +116,16 @@ where
     if let Some(code) = answer_arguments(&program) {
         return code;
     }
+    main_with(program, async |_config| Ok(()), run)
+}
+
+/// The same for a program that reads its own arguments and has something to do before it opens anything.
+pub fn main_with<P, F, R>(program: Program, before: P, run: F) -> ExitCode
+where
+    P: AsyncFnOnce(&Config) -> Result<(), ProgramError>,
+    F: FnOnce(Context) -> R,
+    R: Future<Output = Result<(), ProgramError>>,
+{
     let config = match Config::from_env(&ProcessEnv) {
         Ok(config) => config,
         Err(error) => return refuse(&program, &error.to_string()),
@@ -128,7 +138,15 @@ where
         Ok(runtime) => runtime,
         Err(error) => return refuse(&program, &error.to_string()),
     };
-    let code = runtime.block_on(start(program, config, run));
+    let code = runtime.block_on(async {
+        match before(&config).await {
+            Ok(()) => start(program, config, run).await,
+            Err(error) => {
+                error!("{} cannot start: {error}", program.name);
+                ExitCode::from(CANNOT_START)
+            }
+        }
+    });
     // Tasks of a stopped program are not waited for: what they hold is handed back or found by its lease.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code

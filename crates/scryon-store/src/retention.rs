@@ -16,9 +16,10 @@ pub struct Tombstone {
     pub target: String,
 }
 
-/// Audio of calls that ended longer ago than the TTL, and of any call older than the hard limit.
+/// Audio of calls that ended longer ago than the TTL, and of any call older than the hard limit. All of the
+/// call's `temp/` goes: the recording, its prepared form, and the copy of its row.
 const EXPIRE_AUDIO: &str = "with old as (
-         select c.id from call_records c
+         select c.id, format('tenants/%s/users/%s/calls/%s/temp/', c.tenant_id, c.user_id, c.id) as prefix from call_records c
          where c.id in (
              select a.call_id from call_artifacts a join call_records r on r.id = a.call_id
              where a.artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO')
@@ -27,12 +28,12 @@ const EXPIRE_AUDIO: &str = "with old as (
          for no key update skip locked
      ), gone as (
          delete from call_artifacts a using old where a.call_id = old.id and a.artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO')
-         returning a.storage_key
-     ), buried as (insert into storage_tombstones (target) select storage_key from gone)
-     select storage_key as target, 0::bigint as id from gone";
+         returning a.call_id
+     ), buried as (insert into storage_tombstones (target) select prefix from old)
+     select prefix as target, 0::bigint as id from old";
 
 impl Store {
-    /// Lets the audio of finished calls go; gives the number of objects.
+    /// Lets the audio of finished calls go; gives the number of calls.
     pub async fn audio_expire(&self, ttl: Duration, hard_limit: Duration, batch: i32) -> Result<usize, StoreError> {
         let statement = Statement::new(EXPIRE_AUDIO).bind(ttl).bind(hard_limit).bind(batch);
         let rows: Vec<Tombstone> = self.rows(statement).await?;

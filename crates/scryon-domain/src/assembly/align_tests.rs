@@ -191,13 +191,17 @@ fn a_word_before_all_labels_follows_the_first_one_and_the_nearer_side_wins() {
     let transcript = raw(vec![
         raw_word("first", 0.0, 0.2),
         by(raw_word("a", 1.0, 1.2), "A"),
+        raw_word("halfway", 1.5, 1.8),
         raw_word("nearer-b", 1.9, 2.0),
         by(raw_word("b", 2.1, 2.3), "B"),
     ]);
     let aligned = run(&transcript, &diarization(DiarizationMethod::TranscriptLabels, &[]));
     assert_eq!(
         seen(&aligned),
-        [("A", "first a".to_owned(), vec![Low, High]), ("B", "nearer-b b".to_owned(), vec![Low, High])]
+        [
+            ("A", "first a halfway".to_owned(), vec![Low, High, Low]),
+            ("B", "nearer-b b".to_owned(), vec![Low, High])
+        ]
     );
 }
 

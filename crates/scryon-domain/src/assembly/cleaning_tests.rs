@@ -152,6 +152,11 @@ fn the_time_of_a_stutter_is_kept() {
     collapse(&mut stutter, context(&floor));
     assert_eq!((stutter[0].start, stutter[0].end), (1000, 2100));
     assert!(stutter[0].looped && !stutter[1].looped);
+
+    // Twice is a stumble, not a loop.
+    let mut double = words("I I think", 1000);
+    collapse(&mut double, context(&floor));
+    assert!(!double[0].looped);
 }
 
 #[test]

@@ -31,6 +31,10 @@ fn somebody_else_in_the_pause_cuts_whatever_its_length() {
     assert_eq!(texts(&found), ["coming?", "great"]);
     assert_eq!(texts(&merge(found, &floor)), ["coming?", "great"]);
 
+    // Where there is no pause nobody can have taken the floor.
+    let floor = floor_with(vec![word("yes", 500, 500)]);
+    assert_eq!(cut(0, vec![word("without", 0, 500), word("pause", 500, 900)], &floor).len(), 1);
+
     // Spoken over somebody, it takes the floor from nobody.
     let floor = floor_with(vec![word("mm-hm", 200, 400)]);
     assert_eq!(texts(&cut(0, stream(), &floor)), ["coming? great"]);

@@ -106,8 +106,7 @@ fn copies_allowed(
 
 /// `a` and `i` beside another single letter or a digit are being spelled.
 fn spells(normals: &[String], run: &std::ops::Range<usize>) -> bool {
-    let spelled =
-        |word: &String| is_spelled_letter(word) || word.chars().all(char::is_numeric) && !word.is_empty();
+    let spelled = |word: &String| is_spelled_letter(word) || word.chars().any(char::is_numeric);
     let before = run.start.checked_sub(1).and_then(|index| normals.get(index));
     let single = normals[run.start].chars().count() == 1;
     single && (before.is_some_and(spelled) || normals.get(run.end).is_some_and(spelled))

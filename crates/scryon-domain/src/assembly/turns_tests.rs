@@ -55,6 +55,9 @@ fn a_word_outside_all_turns_goes_to_the_nearest() {
 fn the_nearest_turn_may_have_begun_long_before_others() {
     let turns = [span(0, 10_000, 0), span(1000, 2000, 1), span(3000, 4000, 1)];
     assert_eq!(given(&turns, 10_500, 10_800), Some(Match { speaker: 0, confidence: Low }));
+    // Of two that end together the one who had the floor.
+    let together = [span(0, 2000, 1), span(1000, 2000, 0)];
+    assert_eq!(given(&together, 2500, 2800), Some(Match { speaker: 1, confidence: Low }));
 }
 
 #[test]

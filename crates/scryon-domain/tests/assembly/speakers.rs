@@ -157,7 +157,8 @@ fn the_direction_alone_names_nobody() {
     for direction in [Direction::Incoming, Direction::Outgoing, Direction::Unknown] {
         let mut input = plain();
         input.facts.direction = Some(direction);
-        assert_eq!(assemble(&input).speaker_resolution.resolved_speaker_count, 0);
+        let resolution = assemble(&input).speaker_resolution;
+        assert_eq!((resolution.resolved_speaker_count, resolution.used_direction), (0, false));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use scryon_domain::analysis::{Phase, SummaryBullet};
+use scryon_domain::analysis::SummaryBullet;
 
 use super::{Material, enumeration};
 use crate::text::{Document, WordId, capitalised, quoted};
@@ -103,10 +103,10 @@ fn header(material: &Material<'_, '_>, part: Range<usize>, taken: &mut BTreeSet<
     topics.retain(|topic| topic != kind);
     let candidates = [topics.get(..2), topics.get(1..3), topics.get(..1), topics.get(..3)];
     let from_topics = candidates.into_iter().flatten().map(|words| capitalised(&enumeration(words)));
-    let place = match document.phase_of((part.start + part.end) / 2) {
-        Phase::Opening => "Opening",
-        Phase::Middle => "Middle of the call",
-        Phase::Closing | Phase::Followup => "Closing",
+    let place = match (part.start == 0, part.end == document.units.len()) {
+        (true, _) => "Opening",
+        (false, true) => "Closing",
+        (false, false) => "Middle of the call",
     };
     let numbered = (2..=MAX_PARTS + 1).map(|number| format!("{place} {number}"));
     let mut candidates = from_topics.chain([place.to_owned()]).chain(numbered);

@@ -264,6 +264,7 @@ fn begins_clause(document: &Document<'_>, position: usize) -> bool {
         "what" | "where" | "who" | "why" | "how" => next.intersects(Flags::AUXILIARY),
         "is" | "can" | "could" | "do" | "does" | "will" => next.intersects(Flags::PRONOUN),
         "i" | "we" => next.intersects(Flags::AUXILIARY) && document.word(position + 1) != "have",
+        "it" | "they" | "he" | "she" | "there" | "this" => next.intersects(Flags::AUXILIARY),
         "no" => true,
         _ => false,
     }

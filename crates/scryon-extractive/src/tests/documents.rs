@@ -23,15 +23,18 @@ fn both_transcripts_of_the_call_leave_an_owned_action_item() {
     has_owned_action_item(&draft_support_call());
 }
 
-/// The reading of the draft must not stray far from that of the good transcript.
+/// Titles repeat misheard words; what is to be done, by whom and until when must survive them.
 #[test]
 fn the_draft_keeps_the_tasks_of_the_call() {
     let tasks = |transcript: &Transcript| -> Vec<_> {
-        let items = analyse(transcript, &recorded()).action_items;
-        items
-            .into_iter()
-            .map(|item| (item.title, item.owner_speaker_id, item.due_date, item.intent))
-            .collect()
+        let items = analyse(transcript, &recorded()).action_items.into_iter();
+        let facts = items.map(|item| {
+            let verb = item.title.split(' ').next().map(str::to_owned);
+            (verb, item.owner_speaker_id, item.due_date, item.priority, item.intent)
+        });
+        facts.collect()
     };
-    assert_eq!(tasks(&draft_support_call()), tasks(&support_call()));
+    let expected = tasks(&support_call());
+    assert_eq!(expected.len(), 3);
+    assert_eq!(tasks(&draft_support_call()), expected);
 }

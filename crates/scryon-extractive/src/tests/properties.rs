@@ -97,7 +97,7 @@ fn all_citations(analysis: &Analysis) -> Vec<&Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_analysis_is_grounded_and_valid(transcript in transcripts(), context in contexts()) {

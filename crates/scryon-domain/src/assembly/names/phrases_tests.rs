@@ -75,6 +75,8 @@ fn introductions() {
             "hello ravi bol raha hoon",
             "mera naam ravi hai",
             "this is ravi what's up",
+            "This is Ravi, right on time.",
+            "This is Ravi. Hello?",
         ],
     );
     expect(
@@ -147,6 +149,8 @@ fn mentions() {
             "hey Ravi told me everything",
             "hi everyone and then Ravi came",
             "bye Ravi",
+            "this morning Ravi brought it",
+            "what a good friend Ravi is",
         ],
     );
 }

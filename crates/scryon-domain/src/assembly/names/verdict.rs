@@ -35,20 +35,21 @@ pub(super) struct Verdicts {
 
 /// Decides for all speakers of the call.
 pub(super) fn decide(found: &Findings, speakers: usize, direction: Option<Direction>) -> Verdicts {
-    let mut verdicts = match speakers {
+    let (mut verdicts, used) = match speakers {
         0..=2 => decide_pair(found, speakers),
         _ => decide_each(found, speakers),
     };
-    if speakers == 2 {
-        verdicts.used_direction = raise_by_direction(&mut verdicts.speakers, direction);
-    }
+    let used_direction = speakers == 2 && raise_by_direction(&mut verdicts, direction);
     for &speaker in &found.alike {
-        if let Some(verdict @ Verdict::Unknown) = verdicts.speakers.get_mut(speaker) {
+        if let Some(verdict @ Verdict::Unknown) = verdicts.get_mut(speaker) {
             *verdict = Verdict::Ambiguous;
         }
     }
-    verdicts
+    Verdicts { speakers: verdicts, used, used_direction }
 }
+
+/// One verdict per speaker, and the evidence that decided.
+type Decided = (Vec<Verdict>, Vec<Evidence>);
 
 /// The role evidence gives to speaker 0 of a call with at most two.
 fn claim(evidence: &Evidence) -> SpeakerRole {
@@ -90,9 +91,8 @@ fn may_contradict(rule: Rule, leading: Rule) -> bool {
     leading != Rule::Channel && rule != Rule::Answering
 }
 
-fn decide_pair(found: &Findings, speakers: usize) -> Verdicts {
-    let nothing =
-        |verdict| Verdicts { speakers: vec![verdict; speakers], used: Vec::new(), used_direction: false };
+fn decide_pair(found: &Findings, speakers: usize) -> Decided {
+    let nothing = |verdict| (vec![verdict; speakers], Vec::new());
     let only_answers = found.evidence.iter().all(|piece| piece.rule == Rule::Answering);
     if found.mentions_cross && only_answers {
         return nothing(Verdict::Ambiguous);
@@ -118,12 +118,12 @@ fn decide_pair(found: &Findings, speakers: usize) -> Verdicts {
             }
         })
         .collect();
-    Verdicts { speakers: verdicts, used, used_direction: false }
+    (verdicts, used)
 }
 
 /// More than two parties: each stands for himself, nothing follows for the others, and a role two of them claim
 /// is given to neither.
-fn decide_each(found: &Findings, speakers: usize) -> Verdicts {
+fn decide_each(found: &Findings, speakers: usize) -> Decided {
     let mut verdicts = Vec::with_capacity(speakers);
     let mut deciding: Vec<Option<Evidence>> = Vec::with_capacity(speakers);
     for speaker in 0..speakers {
@@ -152,7 +152,7 @@ fn decide_each(found: &Findings, speakers: usize) -> Verdicts {
             }
         }
     }
-    Verdicts { speakers: verdicts, used: deciding.into_iter().flatten().collect(), used_direction: false }
+    (verdicts, deciding.into_iter().flatten().collect())
 }
 
 /// The evidence that names this speaker: the first rule that applies, at its most confident.

@@ -89,9 +89,17 @@ fn contradictions_name_nobody() {
 
 #[test]
 fn weaker_evidence_does_not_overturn_stronger() {
-    let table: [(&[Piece], LabelSource); 4] = [
+    let table: [(&[Piece], LabelSource); 5] = [
         (&[(Rule::Voice, 0, User, High), (Rule::Greeting, 1, User, Medium)], LabelSource::VoiceEmbedding),
         (&[(Rule::Greeting, 0, User, High), (Rule::Mention, 1, User, Medium)], LabelSource::GreetingMatch),
+        (
+            &[
+                (Rule::Greeting, 0, User, High),
+                (Rule::Greeting, 0, User, Medium),
+                (Rule::Mention, 1, User, Medium),
+            ],
+            LabelSource::GreetingMatch,
+        ),
         (&[(Rule::Channel, 0, User, High), (Rule::Greeting, 1, User, High)], LabelSource::Channel),
         (
             &[(Rule::Mention, 0, User, Medium), (Rule::Answering, 0, Contact, Medium)],

@@ -14,7 +14,7 @@ fn the_whole_document() {
       "executiveSummary": "Support call of about a minute about router, replacement, firmware and warranty, 172 words long. The statement closest to its topics: “Hi Maria, my router keeps dropping the connection every evening, and it's really frustrating.” Found in it: 1 decision and 3 action items.",
       "executiveSummaryBullets": [
         {
-          "header": "Router and support",
+          "header": "Router and firmware",
           "startTimestamp": "00:00",
           "paragraphs": [
             "“It started about two weeks ago.” “I already restarted the router three times and nothing helped.” “Your router still has the old firmware, so we should replace it.”"

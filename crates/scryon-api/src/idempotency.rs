@@ -1,0 +1,117 @@
+//! The Idempotency-Key of a request: held while it is carried out, freed when it fails or its client is gone.
+
+use std::time::{Duration, Instant};
+
+use actix_web::HttpRequest;
+use scryon_domain::ids::CallId;
+use scryon_store::{KeyState, Owner, Store};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::error::ApiError;
+
+/// How long a twin is waited for.
+const TWIN: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(200);
+const EXTEND: Duration = Duration::from_secs(10);
+
+/// The key a client sent, without the quotes some clients put around it.
+pub(crate) fn key_of(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let mut values = request.headers().get_all("idempotency-key");
+    let Some(value) = values.next() else { return Ok(None) };
+    let bad = |problem: &str| ApiError::validation("Idempotency-Key", problem).closing();
+    if values.next().is_some() {
+        return Err(bad("must be sent once"));
+    }
+    let text = value.to_str().map_err(|_e| bad("must be printable ASCII"))?.trim();
+    let bare = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    if bare.is_empty() || bare.len() > 255 {
+        return Err(bad("must have 1 to 255 characters"));
+    }
+    Ok(Some(bare.to_owned()))
+}
+
+/// What a key says.
+pub(crate) enum Key {
+    /// Carry the request out; the hold ends with [`Hold::keep`] or, on drop, frees the key.
+    Ours(Hold),
+    /// It was carried out; the answer serves if the payload is the same.
+    Done { fingerprint: Vec<u8>, response: Value },
+}
+
+/// The right to carry out a request.
+pub(crate) struct Hold {
+    store: Store,
+    owner: Owner,
+    route: &'static str,
+    key: String,
+    call_id: CallId,
+    ended: CancellationToken,
+    kept: bool,
+}
+
+/// Asks for the key; waits for a living twin.
+pub(crate) async fn begin(
+    store: &Store,
+    owner: &Owner,
+    route: &'static str,
+    key: String,
+    call_id: CallId,
+) -> Result<Key, ApiError> {
+    let asked = Instant::now();
+    loop {
+        match store.key_begin(owner, route, &key, call_id).await? {
+            KeyState::Ours => return Ok(Key::Ours(Hold::start(store, owner, route, key, call_id))),
+            KeyState::Done { fingerprint, response, .. } => return Ok(Key::Done { fingerprint, response }),
+            KeyState::InFlight if asked.elapsed() < TWIN => tokio::time::sleep(LOOK).await,
+            KeyState::InFlight => return Err(ApiError::in_flight().closing()),
+        }
+    }
+}
+
+impl Hold {
+    fn start(store: &Store, owner: &Owner, route: &'static str, key: String, call_id: CallId) -> Self {
+        let ended = CancellationToken::new();
+        let hold = Self { store: store.clone(), owner: owner.clone(), route, key, call_id, ended: ended.clone(), kept: false };
+        let (store, owner, key) = (hold.store.clone(), hold.owner.clone(), hold.key.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = ended.cancelled() => return,
+                    () = tokio::time::sleep(EXTEND) => {}
+                }
+                if let Err(error) = store.key_extend(&owner, route, &key, call_id).await {
+                    warn!(error = %error, "failed to extend the hold on an idempotency key");
+                }
+            }
+        });
+        hold
+    }
+
+    /// The key as the call's insert completes it.
+    pub(crate) fn completed(&self, response: Value) -> scryon_store::CompletedKey {
+        scryon_store::CompletedKey { route: self.route, key: self.key.clone(), response }
+    }
+
+    /// The request was carried out, or perhaps was: the key is not freed.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.ended.cancel();
+        if self.kept {
+            return;
+        }
+        let (store, owner, route) = (self.store.clone(), self.owner.clone(), self.route);
+        let (key, call_id) = (self.key.clone(), self.call_id);
+        tokio::spawn(async move {
+            if let Err(error) = store.key_release(&owner, route, &key, call_id).await {
+                warn!(error = %error, "failed to free an idempotency key; it frees itself in 30 s");
+            }
+        });
+    }
+}

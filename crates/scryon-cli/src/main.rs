@@ -1,0 +1,188 @@
+//! `scryon`: run everything on a laptop, migrate, upload and read calls.
+
+mod api;
+mod check;
+mod docs;
+mod output;
+mod upload;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use scryon_config::{Config, ProcessEnv};
+use scryon_runtime::{Context, ProgramError};
+use scryon_store::{Store, StoreSettings};
+
+use crate::api::Api;
+use crate::output::{Failure, Output};
+
+/// Call recordings in; speaker-labelled transcripts, analysis and action items out.
+///
+/// Exit codes: 0 done; 1 a call ended FAILED or CANCELLED; 64 wrong usage or settings; 65 the API refused the
+/// request; 69 a server did not answer; 70 stopped by an error. Data goes to standard output, everything
+/// else to standard error.
+#[derive(Parser)]
+#[command(name = "scryon", version, verbatim_doc_comment)]
+struct Cli {
+    /// Print JSON, one document per line, and nothing else on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Address of the API.
+    #[arg(long, global = true, env = "API_URL", default_value = "http://127.0.0.1:8080")]
+    api_url: String,
+    /// Key for X-Scryon-Api-Key; of a comma list the first is sent.
+    #[arg(long, global = true, env = "SCRYON_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run API, workers and sweeper in this process (settings are environment variables).
+    Dev,
+    /// Apply pending database migrations; safe to run twice and on several machines at once.
+    Migrate {
+        /// Take every migration back instead. This deletes all data.
+        #[arg(long)]
+        down: bool,
+    },
+    /// Upload recordings.
+    Upload(upload::UploadArguments),
+    /// List calls, newest first.
+    Calls {
+        /// Only calls with this status.
+        #[arg(long)]
+        status: Option<String>,
+        /// Most calls to list.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show one call and its stages.
+    Show { id: String },
+    /// Print a call's transcript.
+    Transcript {
+        id: String,
+        /// Form of the transcript.
+        #[arg(long, value_enum, default_value_t = TranscriptForm::Text)]
+        format: TranscriptForm,
+    },
+    /// Print a call's analysis and action items.
+    Analysis { id: String },
+    /// Ask whether servers can be used: exit code 0 when every named one lets us in.
+    Check {
+        /// Postgres, as DATABASE_URL.
+        #[arg(long)]
+        database: Option<String>,
+        /// RabbitMQ, as AMQP_URL.
+        #[arg(long)]
+        amqp: Option<String>,
+    },
+    /// Write docs/configuration.md and docs/metrics.md from the registries in code.
+    #[command(hide = true)]
+    Docs {
+        /// The folder to write to.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TranscriptForm {
+    Text,
+    Json,
+    Vtt,
+    Srt,
+}
+
+impl TranscriptForm {
+    const fn accept(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain",
+            Self::Json => "application/json",
+            Self::Vtt => "text/vtt",
+            Self::Srt => "application/x-subrip",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong usage.
+            let code = if error.use_stderr() { Failure::USAGE } else { 0 };
+            let _printed = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    if matches!(cli.command, Command::Dev) {
+        return scryon_runtime::shell::main_with(scryon_dev::PROGRAM, migrate_first, dev);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::new(Failure::STOPPED, error.to_string()).exit(),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.exit(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<u8, Failure> {
+    let output = Output::new(cli.json);
+    let api = || Api::new(&cli.api_url, cli.api_key.as_deref());
+    match cli.command {
+        Command::Dev => Ok(0),
+        Command::Migrate { down } => migrate(&output, down).await,
+        Command::Upload(arguments) => upload::upload(&api()?, &output, arguments).await,
+        Command::Calls { status, limit } => output.calls(&api()?.calls(status.as_deref(), limit).await?),
+        Command::Show { id } => output.call(&api()?.call(&id).await?),
+        Command::Transcript { id, format } => {
+            let form = if cli.json { TranscriptForm::Json } else { format };
+            output.text(&api()?.transcript(&id, form.accept()).await?)
+        }
+        Command::Analysis { id } => output.analysis(&api()?.analysis(&id).await?),
+        Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,
+        Command::Docs { folder } => docs::write(&folder),
+    }
+}
+
+async fn migrate(output: &Output, down: bool) -> Result<u8, Failure> {
+    let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
+    let store = migration_store(&config)?;
+    let done = if down { store.migrate_down().await } else { store.migrate().await };
+    output.migrations(&done.map_err(Failure::from_store)?, down)
+}
+
+fn migration_store(config: &Config) -> Result<Store, Failure> {
+    Store::new(&StoreSettings {
+        url: config.database_url(),
+        application_name: "scryon-migrate".to_owned(),
+        pool_size: 1,
+        pool_wait: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(3),
+        statement_timeout: Duration::from_secs(600),
+        lock_timeout: None,
+    })
+    .map_err(Failure::from_store)
+}
+
+/// A laptop's database is brought up to date without being asked.
+async fn migrate_first(config: &Config) -> Result<(), ProgramError> {
+    let store = migration_store(config).map_err(|f| ProgramError::Setup(f.message))?;
+    store.migrate().await?;
+    Ok(())
+}
+
+async fn dev(ctx: Context) -> Result<(), ProgramError> {
+    let api = &ctx.config.api;
+    let address = (api.server_host.clone(), api.server_port);
+    let listener = TcpListener::bind((address.0.as_str(), address.1)).map_err(|source| ProgramError::Io {
+        what: format!("{}:{} cannot be opened (SERVER_HOST, SERVER_PORT)", address.0, address.1),
+        source,
+    })?;
+    scryon_dev::run(ctx, listener).await
+}
