@@ -17,9 +17,13 @@ use tracing_subscriber::{EnvFilter, fmt as subscriber_fmt};
 use crate::settings::TelemetrySettings;
 use crate::value::LogFormat;
 
+/// Libraries whose words about themselves are no help at 3 a.m.: what matters of them is logged by whoever
+/// uses them. SCRYON_LOG can name them again.
+const QUIET: &str = "lapin=off,actix_server=warn,actix_http=warn";
+
 /// Starts logging for this process. A second call (several programs in one process) changes nothing.
 pub fn init(settings: &TelemetrySettings) {
-    let filter = EnvFilter::try_new(&settings.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log_filter)).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let _already_started = match settings.log_format {
         LogFormat::Pretty => registry

@@ -67,21 +67,11 @@ impl Keywords {
 fn rank(document: &Document<'_>, mentions: &Mentions, span: Span, min_count: usize) -> Vec<Keyword> {
     let mut counts: Vec<usize> = vec![0; document.vocabulary_size()];
     let mut order: Vec<WordId> = Vec::new();
-    let mut people = mentions.people_in(span.clone()).iter().peekable();
-    let mut names: BTreeSet<WordId> = BTreeSet::new();
-    for position in span.clone() {
-        while people.peek().is_some_and(|person| person.span.end <= position) {
-            people.next();
-        }
-        let is_person = people.peek().is_some_and(|person| person.span.contains(&position));
-        let Some(stem) = document.stem(position) else { continue };
-        if is_person {
-            names.insert(stem);
-        }
-        if is_person || !is_topical(document, position) {
-            continue;
-        }
+    let people = mentions.people_in(span.clone()).iter().flat_map(|person| person.span.clone());
+    let names: BTreeSet<WordId> = people.filter_map(|position| document.stem(position)).collect();
+    for position in span.clone().filter(|position| is_topical(document, *position)) {
         let Some(token) = document.tokens.get(position) else { continue };
+        let stem = document.stem_of(token.word);
         counts[stem.index()] += 1;
         if counts[stem.index()] == 1 {
             order.push(token.word);

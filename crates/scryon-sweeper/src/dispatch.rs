@@ -62,7 +62,9 @@ async fn tick(sweeper: &Sweeper) -> Result<(), StoreError> {
     for queue in store.queues_created().await? {
         if let Some((stage, lane)) = sweeper.ctx.publisher.topology().stage_of(&queue) {
             let rows = store.announcements_lost(stage, lane).await?;
-            info!(queue, rows, "a queue was created anew; what was announced in it is announced again");
+            if rows > 0 {
+                warn!(queue, rows, "a queue was created anew; what was announced in it is announced again");
+            }
         }
     }
     repeat(sweeper, "lease_expired", async || store.leases_expire(BATCH).await).await?;

@@ -122,7 +122,7 @@ fn written(word: &str) -> Option<(u32, u32, Option<Clock>)> {
 /// `pm`, `p m`, `in the afternoon`, and where it ends.
 fn half_of_day(document: &Document<'_>, position: usize, limit: usize) -> (Option<Clock>, usize) {
     let found = match document.word(position) {
-        "am" if !is_verb(document, position) => Some((Clock::Morning, 1)),
+        "am" => Some((Clock::Morning, 1)),
         "pm" => Some((Clock::Afternoon, 1)),
         "a" if document.word(position + 1) == "m" => Some((Clock::Morning, 2)),
         "p" if document.word(position + 1) == "m" => Some((Clock::Afternoon, 2)),
@@ -135,11 +135,6 @@ fn half_of_day(document: &Document<'_>, position: usize, limit: usize) -> (Optio
         Some((half, words)) => (Some(half), position + words),
         None => (None, position),
     }
-}
-
-/// `am` from `I'm`, not from `a.m.`
-fn is_verb(document: &Document<'_>, position: usize) -> bool {
-    document.word_before(position, 1) == "i"
 }
 
 fn clock(hour: u32, minute: u32, half: Option<Clock>) -> Option<NaiveTime> {

@@ -166,15 +166,14 @@ fn is_imperative(document: &Document<'_>, start: usize, unit_start: usize) -> bo
         && !(before == "and" && document.flags(start.saturating_sub(3)).intersects(Flags::PRONOUN))
 }
 
-/// The verb after the trigger, over adverbs. A `not` on the way ends the search.
+/// Where the verb must be: behind the trigger and adverbs. A `not` there is no verb, and so there is no task.
 fn verb_start(document: &Document<'_>, from: usize, limit: usize) -> Option<usize> {
     let mut positions = from..limit.min(from + MAX_SKIPPED_WORDS);
-    let start = positions.find(|position| {
+    positions.find(|position| {
         // `go ahead` leads to a verb, `go over` is one.
         let is_verb = document.word(*position) == "go" && verb_at(document, *position).is_some();
         is_verb || !SKIPPED.contains(&document.word(*position))
-    });
-    start.filter(|position| !document.flags(*position).intersects(Flags::NEGATION | Flags::PRONOUN))
+    })
 }
 
 const SKIPPED: &[&str] = &[
@@ -234,7 +233,7 @@ fn task_end(document: &Document<'_>, start: usize, verb_end: usize, unit: &Span)
     let limit = unit.end.min(start + MAX_TASK_WORDS);
     for position in start + 1..limit {
         let before_ends = document.tokens.get(position - 1).is_some_and(|token| token.marks.ends_clause);
-        if before_ends && !leads_into_date(document, position) {
+        if before_ends {
             return position;
         }
         if position >= verb_end && begins_clause(document, position) {
@@ -242,12 +241,6 @@ fn task_end(document: &Document<'_>, start: usize, verb_end: usize, unit: &Span)
         }
     }
     limit
-}
-
-/// `send it, by Friday` goes on after its comma.
-fn leads_into_date(document: &Document<'_>, position: usize) -> bool {
-    document.flags(position).intersects(Flags::DATE) && document.word(position) != "the"
-        || matches!(document.word(position), "by" | "before" | "on" | "until")
 }
 
 fn begins_clause(document: &Document<'_>, position: usize) -> bool {

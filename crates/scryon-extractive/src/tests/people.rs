@@ -35,6 +35,7 @@ fn words_are_not_people() {
         "We hope to mark it with grace.",
         "This is great from my side.",
         "Monday works.",
+        "This is Excel.",
         "maria.lopez@example.com",
         "so will the bill come in may or in june i hope it is not a joy to read for anybody here",
         "this is it from me and i am happy with the router so far but the light is red all the time",

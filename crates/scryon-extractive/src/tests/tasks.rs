@@ -35,6 +35,8 @@ fn promises_become_action_items_of_the_speaker() {
         ("I'll review the contract and I think it's fine.", "Review the contract"),
         ("I'll follow up with the supplier on Monday.", "Follow up with the supplier"),
         ("ill send you the invoice tomorrow", "Send the invoice"),
+        ("i'll send you the contract is that okay for you", "Send the contract"),
+        ("i'll send you the contract it is ready", "Send the contract"),
         ("I'll check the warranty tomorrow.", "Check the warranty"),
         ("I promise to pay the invoice.", "Pay the invoice"),
     ];
@@ -94,6 +96,10 @@ fn what_happens_in_the_call_or_not_at_all_is_no_task() {
         "Let me see what we have here.",
         "I'll put you on hold for a moment.",
         "I'll transfer you to sales.",
+        "I'll share my screen now.",
+        "Can you share your screen?",
+        "Let me review the contract.",
+        "The ill also send greetings from the clinic.",
         "I am ill.",
         "I fell ill after the trip.",
         "Can you hear me?",
@@ -170,6 +176,8 @@ fn due_dates_come_from_the_words_around_the_task() {
         ("I'll send the contract in a few days.", None),
         ("You were charged twice, so I'll send the refund by Friday.", Some("2026-05-22")),
         ("I'll send the contract because you paid on Friday.", None),
+        ("On Friday we met and I'll send the contract.", None),
+        ("I'll send the contract, and the weather in the mountains was nice on Friday.", None),
         ("I'll send the contract you signed last Friday.", None),
         ("I'll send the contract and we'll ship the parts by Friday.", None),
     ];
@@ -199,6 +207,7 @@ fn priority_needs_words_of_urgency_or_a_day() {
         ("Please send the contract. The weather is urgent.", None),
         ("Please send the contract by Friday, no rush.", Some(Priority::Low)),
         ("Please send the contract. It's not urgent.", Some(Priority::Low)),
+        ("Please send the contract. It isn't that urgent.", None),
     ];
     for (statement, priority) in cases {
         let analysis = said(statement);
@@ -246,6 +255,19 @@ fn different_tasks_stay_apart() {
     let analysis = analyse(&call(&lines), &recorded());
     let expected = ["Send the invoice", "Send the signed contract to the lawyer", "Send the deposit slip"];
     assert_eq!(titles(&analysis), expected);
+}
+
+#[test]
+fn the_same_words_for_another_day_or_of_another_thing_are_another_task() {
+    for lines in [
+        [(User, "I'll call the bank on Monday."), (User, "I'll call the bank on Friday.")],
+        [
+            (User, "I'll send the signed contract."),
+            (User, "I'll send the unsigned lease contract to Berlin."),
+        ],
+    ] {
+        assert_eq!(analyse(&call(&lines), &recorded()).action_items.len(), 2, "{lines:?}");
+    }
 }
 
 #[test]

@@ -98,6 +98,11 @@ fn no_phrase_reaches_over_a_sentence_or_a_speaker() {
         &super::fixtures::recorded(),
     );
     assert_eq!(split.action_items, []);
+    let shared = crate::analyse(
+        &call(&[(User, "and that is what we"), (Contact, "agreed about the colour of the router yesterday")]),
+        &super::fixtures::recorded(),
+    );
+    assert_eq!(shared.decisions, []);
     let ended = crate::analyse(
         &call(&[(User, "That you can. You send the contract.")]),
         &super::fixtures::recorded(),
