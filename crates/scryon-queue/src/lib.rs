@@ -9,6 +9,7 @@ mod topology;
 pub use consume::{Consumers, Delivery, Subscription};
 pub use link::{QueueSettings, connect};
 pub use publish::{PUBLISH_DEADLINE, Published, Publisher};
+pub use lapin::Connection;
 pub use topology::{Topology, routing_key};
 
 /// Why the broker could not be used.

@@ -67,29 +67,61 @@ async fn tick(sweeper: &Sweeper) -> Result<(), StoreError> {
             }
         }
     }
-    repeat(sweeper, "lease_expired", async || store.leases_expire(BATCH).await).await?;
+    repeat(sweeper, Find::ExpiredLeases).await?;
     // An announcement that nobody carries would only move the next one further away.
     if !sweeper.ctx.announcer.is_connected() {
         return Ok(());
     }
-    let cap = i32::try_from(sweeper.settings().tenant_max_in_flight.0).unwrap_or(i32::MAX);
-    repeat(sweeper, "start_overdue", async || store.starts_overdue(BATCH).await).await?;
-    repeat(sweeper, "admitted", async || store.starts_admit(BATCH, cap).await).await?;
-    repeat(sweeper, "stage_due", async || store.stages_due(BATCH).await).await?;
+    for find in [Find::OverdueStarts, Find::HeldStarts, Find::DueStages] {
+        repeat(sweeper, find).await?;
+    }
     Ok(())
 }
 
+/// The dispatcher's bounded statements.
+#[derive(Debug, Clone, Copy)]
+enum Find {
+    ExpiredLeases,
+    OverdueStarts,
+    HeldStarts,
+    DueStages,
+    OldStages,
+}
+
+impl Find {
+    /// The cause in metrics.
+    const fn cause(self) -> &'static str {
+        match self {
+            Self::ExpiredLeases => "lease_expired",
+            Self::OverdueStarts => "start_overdue",
+            Self::HeldStarts => "admitted",
+            Self::DueStages => "stage_due",
+            Self::OldStages => "superseded",
+        }
+    }
+
+    async fn run(self, sweeper: &Sweeper) -> Result<Due, StoreError> {
+        let store = &sweeper.ctx.store;
+        match self {
+            Self::ExpiredLeases => store.leases_expire(BATCH).await,
+            Self::OverdueStarts => store.starts_overdue(BATCH).await,
+            Self::HeldStarts => {
+                let cap = i32::try_from(sweeper.settings().tenant_max_in_flight.0).unwrap_or(i32::MAX);
+                store.starts_admit(BATCH, cap).await
+            }
+            Self::DueStages => store.stages_due(BATCH).await,
+            Self::OldStages => store.stages_supersede(BATCH).await,
+        }
+    }
+}
+
 /// Runs a bounded statement until it finds less than a batch.
-async fn repeat(
-    sweeper: &Sweeper,
-    cause: &str,
-    find: impl AsyncFn() -> Result<Due, StoreError>,
-) -> Result<(), StoreError> {
+async fn repeat(sweeper: &Sweeper, find: Find) -> Result<(), StoreError> {
     for _ in 0..ROUNDS {
-        let due = find().await?;
+        let due = find.run(sweeper).await?;
         sweeper.metrics.rows_superseded.inc_by(due.superseded as u64);
         if !due.hints.is_empty() {
-            sweeper.metrics.dispatched.with_label_values(&[cause]).inc_by(due.hints.len() as u64);
+            sweeper.metrics.dispatched.with_label_values(&[find.cause()]).inc_by(due.hints.len() as u64);
             sweeper.ctx.announcer.announce(&due.hints, None).await;
         }
         if !due.full {
@@ -122,7 +154,7 @@ pub(crate) async fn repair(sweeper: &Sweeper) {
 
 async fn repair_rows(sweeper: &Sweeper) -> Result<(), StoreError> {
     let store = &sweeper.ctx.store;
-    repeat(sweeper, "superseded", async || store.stages_supersede(BATCH).await).await?;
+    repeat(sweeper, Find::OldStages).await?;
     let rebuilt = store.calls_rebuild(BATCH, QUIET).await?;
     for hint in &rebuilt.hints {
         error!(callId = %hint.call_id, stage = %hint.stage, "a live call had no live stage and was rebuilt from its bitmask");

@@ -111,6 +111,8 @@ fn doubles_that_mean_something_stay() {
         "A A R",
         "p a a r i i t",
         "room B B 2",
+        "seat a a 12",
+        "take B2 B2",
         "is it Monday? Monday.",
         "haan haan theek theek",
         "% %",
@@ -264,6 +266,12 @@ fn a_stock_phrase_within_a_conversation_stays() {
     let before = vec![piece(0, "thanks for watching", 0), piece(1, "you're welcome", 3000)];
     assert_eq!(left(before).len(), 2);
 
+    // Silence begins where the voice stops.
+    let almost = vec![piece(0, "thanks for watching", 0), piece(1, "you're welcome", 6099)];
+    assert_eq!(left(almost).len(), 2);
+    let enough = vec![piece(0, "thanks for watching", 0), piece(1, "you're welcome", 6100)];
+    assert_eq!(left(enough).len(), 1);
+
     // Each further sign of low evidence is enough.
     let mut twice = near.clone();
     twice.push(piece(0, "Thanks for watching.", 6000));
@@ -302,6 +310,7 @@ fn a_real_thank_you_is_never_taken_for_a_hallucination() {
         vec![piece(0, "it is done", 0), piece(1, "Thank you.", 60_000), piece(0, "bye", 120_000)],
         vec![piece(0, "Thank you.", 0), piece(1, "Thank you.", 1000), piece(0, "Thank you.", 2000)],
         vec![piece(0, "it is done", 0), stretched("thank you", 1500, 8000)],
+        vec![piece(0, "it is done", 0), stretched("thank you", 60_000, 4000)],
     ] {
         let count = call.len();
         assert_eq!(left(call).len(), count);

@@ -31,6 +31,10 @@ fn somebody_else_in_the_pause_cuts_whatever_its_length() {
     assert_eq!(texts(&found), ["coming?", "great"]);
     assert_eq!(texts(&merge(found, &floor)), ["coming?", "great"]);
 
+    // Half of a word in the pause is enough, less is not.
+    assert_eq!(cut(0, stream(), &floor_with(vec![word("yes", 400, 600)])).len(), 2);
+    assert_eq!(cut(0, stream(), &floor_with(vec![word("yes", 398, 600)])).len(), 1);
+
     // Where there is no pause nobody can have taken the floor.
     let floor = floor_with(vec![word("yes", 500, 500)]);
     assert_eq!(cut(0, vec![word("without", 0, 500), word("pause", 500, 900)], &floor).len(), 1);

@@ -26,6 +26,9 @@ fn a_word_goes_to_the_turn_it_overlaps_most() {
         (860, 1100, 0, Medium),
         // equal parts: whoever had the floor
         (900, 1100, 0, Medium),
+        // runs out into silence
+        (1850, 2100, 1, High),
+        (1849, 2101, 1, Medium),
         // hardly inside at all
         (1900, 2800, 1, Medium),
     ];

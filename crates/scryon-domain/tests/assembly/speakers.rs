@@ -352,6 +352,9 @@ fn a_name_is_not_given_to_two_people_on_one_side() {
             ("Speaker 3", Contact, High, Channel)
         ]
     );
+    input.facts.contact_name = None;
+    input.facts.phone_number = Some("+49 170 555 0142".to_owned());
+    assert_eq!(named(&assemble(&input))[1], ("Speaker 2", Contact, High, Channel));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn days_are_found_and_resolved_from_the_day_of_the_call() {
         ("you charged me on march third", "march third", "2026-03-03"),
         ("you charged me on the third", "the third", "2026-05-03"),
         ("it happened on friday", "friday", "2026-05-15"),
-        ("I paid it once and I will pay again on friday", "friday", "2026-05-22"),
+        ("I paid it once, and I will pay again on Friday.", "Friday", "2026-05-22"),
     ];
     for (statement, text, date) in cases {
         assert_eq!(dates(statement), [(text.to_owned(), Some(date.to_owned()))], "{statement}");

@@ -37,6 +37,7 @@ fn promises_become_action_items_of_the_speaker() {
         ("ill send you the invoice tomorrow", "Send the invoice"),
         ("i'll send you the contract is that okay for you", "Send the contract"),
         ("i'll send you the contract it is ready", "Send the contract"),
+        ("i'll send you the contract can we see it first", "Send the contract"),
         ("I'll check the warranty tomorrow.", "Check the warranty"),
         ("I promise to pay the invoice.", "Pay the invoice"),
     ];

@@ -181,14 +181,11 @@ pub(super) fn tokenize(text: &str) -> Vec<Token> {
             (HONORIFICS_BEFORE.contains(&word.as_str()), HONORIFICS_BEHIND.contains(&word.as_str()));
         if !before && !behind {
             tokens.push(Token { word, stop, honoured: honour_next });
-            honour_next = false;
-            continue;
-        }
-        honour_next = before;
-        if let (true, true, Some(bearer)) = (behind, follows, tokens.last_mut()) {
+        } else if let (true, true, Some(bearer)) = (behind, follows, tokens.last_mut()) {
             bearer.honoured = true;
             bearer.stop = stop;
         }
+        honour_next = before;
     }
     tokens
 }

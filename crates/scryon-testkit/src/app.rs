@@ -1,0 +1,289 @@
+//! The installation: API, workers and sweeper in this process, or only some of them.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use scryon_config::Config;
+use scryon_queue::{QueueSettings, Topology};
+use scryon_runtime::{Announce, Context, Mute, Registry};
+use scryon_simulator::{Options, Simulator};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::database::Database;
+use crate::gate::Gate;
+use crate::servers::Servers;
+
+/// Which programs run.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts {
+    pub api: bool,
+    pub workers: bool,
+    pub sweeper: bool,
+}
+
+impl Parts {
+    pub const ALL: Self = Self { api: true, workers: true, sweeper: true };
+    pub const API: Self = Self { api: true, workers: false, sweeper: false };
+    pub const WITHOUT_SWEEPER: Self = Self { api: true, workers: true, sweeper: false };
+}
+
+/// How hints are carried.
+#[derive(Clone, Default)]
+pub enum Carrier {
+    #[default]
+    Broker,
+    /// Every hint of API and workers is dropped.
+    Dropped,
+    /// Every hint is delivered twice.
+    Doubled,
+}
+
+/// How a test's installation differs from the usual one.
+pub struct TestOptions {
+    pub parts: Parts,
+    /// Settings on top of the usual ones.
+    pub settings: Vec<(&'static str, String)>,
+    pub carrier: Carrier,
+    pub latency: Duration,
+    pub servers: Option<Servers>,
+}
+
+impl Default for TestOptions {
+    fn default() -> Self {
+        Self { parts: Parts::ALL, settings: Vec::new(), carrier: Carrier::Broker, latency: Duration::ZERO, servers: None }
+    }
+}
+
+impl TestOptions {
+    /// With other programs.
+    pub fn parts(mut self, parts: Parts) -> Self {
+        self.parts = parts;
+        self
+    }
+
+    /// With one more setting.
+    pub fn set(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((name, value.into()));
+        self
+    }
+
+    /// With hints dropped.
+    pub fn drop_hints(mut self) -> Self {
+        self.carrier = Carrier::Dropped;
+        self
+    }
+
+    /// With hints doubled.
+    pub fn double_hints(mut self) -> Self {
+        self.carrier = Carrier::Doubled;
+        self
+    }
+
+    /// With a provider that takes its time.
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// On other servers.
+    pub fn on(mut self, servers: Servers) -> Self {
+        self.servers = Some(servers);
+        self
+    }
+}
+
+/// A running installation.
+pub struct TestApp {
+    pub client: Client,
+    pub database: Database,
+    pub simulator: Simulator,
+    pub context: Context,
+    pub storage: TempDir,
+    pub servers: Servers,
+    /// Settings of this installation, for real programs beside it.
+    pub settings: BTreeMap<String, String>,
+    stop: CancellationToken,
+    tasks: Vec<(&'static str, JoinHandle<Result<(), String>>)>,
+}
+
+impl TestApp {
+    /// Everything, with fake engines.
+    pub async fn start() -> Self {
+        Self::start_with(TestOptions::default()).await
+    }
+
+    /// As the options say.
+    ///
+    /// # Panics
+    /// When anything cannot be started.
+    pub async fn start_with(options: TestOptions) -> Self {
+        let servers = options.servers.clone().unwrap_or_else(Servers::found);
+        let database = Database::create(&servers.database_url).await;
+        let storage = tempfile::Builder::new().prefix("scryon-test-").tempdir().expect("a folder can be made");
+        let (simulator, provider_url) = simulator(options.latency);
+        let settings = settings(&options, &servers, &database, &storage, &provider_url);
+        let config = Config::from_env(&settings).expect("the settings are allowed");
+        let stop = CancellationToken::new();
+        let context = Context::open(scryon_dev::PROGRAM, config, stop.clone())
+            .await
+            .expect("the installation opens")
+            .expect("nobody told it to stop");
+        context.publisher.connected().await;
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let base = format!("http://{}", listener.local_addr().expect("a bound address"));
+        let mut app = Self {
+            client: Client::new(base),
+            database,
+            simulator,
+            context,
+            storage,
+            servers,
+            settings,
+            stop,
+            tasks: Vec::new(),
+        };
+        app.run(options.parts, &options.carrier, listener);
+        app
+    }
+
+    fn run(&mut self, parts: Parts, carrier: &Carrier, listener: TcpListener) {
+        let mut context = self.context.clone();
+        context.announcer = match carrier {
+            Carrier::Broker => context.announcer,
+            Carrier::Dropped => Arc::new(Mute),
+            Carrier::Doubled => Arc::new(Gate::doubling(context.announcer)),
+        };
+        if parts.api {
+            self.spawn("api", scryon_api::serve(context.clone(), listener));
+        }
+        if parts.workers {
+            self.spawn("workers", scryon_dev::workers(context));
+        }
+        if parts.sweeper {
+            self.spawn("sweeper", scryon_sweeper::run(self.context.clone()));
+        }
+    }
+
+    /// Starts workers later, or again, with another carrier of hints.
+    pub fn spawn_workers(&mut self, announcer: Arc<dyn Announce>, stop: CancellationToken) {
+        let mut context = self.context.clone();
+        context.announcer = announcer;
+        context.stop = stop;
+        context.registry = Registry::new();
+        context.owner = scryon_runtime::owner::owner_name().into();
+        self.spawn("workers", scryon_dev::workers(context));
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        program: impl Future<Output = Result<(), scryon_runtime::ProgramError>> + Send + 'static,
+    ) {
+        let task = tokio::spawn(async move { program.await.map_err(|e| e.to_string()) });
+        self.tasks.push((name, task));
+    }
+
+    /// The names of this installation's queues.
+    pub fn topology(&self) -> Topology {
+        Topology::new(self.context.queue.prefix.clone())
+    }
+
+    /// A broker connection of the test's own.
+    ///
+    /// # Panics
+    /// When the broker does not let us in.
+    pub async fn broker(&self) -> BrokerConnection {
+        let settings = QueueSettings { program: "test".to_owned(), ..self.context.queue.clone() };
+        BrokerConnection(scryon_queue::connect(&settings, "test").await.expect("the broker lets us in"))
+    }
+
+    /// Stops everything, checks what every run must leave behind, and cleans up.
+    ///
+    /// # Panics
+    /// When a program ended with an error, or the checker finds something.
+    pub async fn finish(self) {
+        let verdict = self.verdict().await;
+        self.stop_and_clean().await;
+        assert!(verdict.problems.is_empty(), "the checker found:\n{}", verdict.problems.join("\n"));
+    }
+
+    /// Stops and cleans up without the checker.
+    pub async fn stop_and_clean(self) {
+        self.stop.cancel();
+        for (name, task) in self.tasks {
+            let ended = tokio::time::timeout(Duration::from_secs(40), task).await;
+            let ended = ended.unwrap_or_else(|_| panic!("{name} did not stop")).expect("no program panics");
+            ended.unwrap_or_else(|error| panic!("{name} ended with: {error}"));
+        }
+        let settings = QueueSettings { program: "test".to_owned(), ..self.context.queue.clone() };
+        if let Ok(connection) = scryon_queue::connect(&settings, "clean").await {
+            // A queue that is left behind on a server of our own goes with it.
+            let _left = Topology::new(settings.prefix.clone()).delete(&connection).await;
+            let _closed = connection.close(200, "bye".into()).await;
+        }
+        drop(self.context);
+        self.database.drop_schema().await;
+    }
+}
+
+/// A connection whose type the tests need not name.
+pub struct BrokerConnection(pub(crate) scryon_queue::Connection);
+
+impl BrokerConnection {
+    /// Deletes every queue and exchange of an installation.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub async fn delete_queues(&self, topology: &Topology) {
+        topology.delete(&self.0).await.expect("queues can be deleted");
+    }
+
+    /// Throws every message away.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub async fn purge_queues(&self, topology: &Topology) {
+        topology.purge(&self.0).await.expect("queues can be purged");
+    }
+}
+
+fn simulator(latency: Duration) -> (Simulator, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("a bound address"));
+    let (simulator, server) =
+        scryon_simulator::serve(listener, Options { latency, ledger: true }).expect("the fake provider starts");
+    tokio::spawn(server);
+    (simulator, url)
+}
+
+fn settings(
+    options: &TestOptions,
+    servers: &Servers,
+    database: &Database,
+    storage: &TempDir,
+    provider_url: &str,
+) -> BTreeMap<String, String> {
+    let prefix = format!("t{}", &database.schema[2..14]);
+    let usual = [
+        ("DATABASE_URL", database.url.clone()),
+        ("AMQP_URL", servers.amqp_url.clone()),
+        ("SCRYON_QUEUE_PREFIX", prefix),
+        ("OBJECT_STORAGE_LOCAL_PATH", storage.path().to_string_lossy().into_owned()),
+        ("OBJECT_STORAGE_LOCAL_FSYNC", "false".to_owned()),
+        ("SCRYON_ADMIN_PORT", "0".to_owned()),
+        ("SCRYON_AUDIO_PREPROCESSING_ENABLED", "false".to_owned()),
+        ("SCRYON_TRANSCRIPTION_ENGINES", "fake".to_owned()),
+        ("SCRYON_DIARIZATION_ENGINES", "fake".to_owned()),
+        ("SCRYON_ANALYSIS_ENGINES", "fake".to_owned()),
+        ("SCRYON_FAKE_PROVIDER_URL", provider_url.to_owned()),
+        ("SCRYON_DRAIN_SECONDS", "10".to_owned()),
+    ];
+    let mut settings: BTreeMap<String, String> = usual.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    settings.extend(options.settings.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
+    settings
+}

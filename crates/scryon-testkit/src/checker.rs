@@ -1,0 +1,152 @@
+//! What every run must leave behind, read only from Postgres, storage and the fake provider's ledger.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::app::TestApp;
+
+/// What the checker found.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    pub calls: usize,
+    pub problems: Vec<String>,
+}
+
+/// Each query lists violations: a line of text per row.
+const RULES: [(&str, &str); 8] = [
+    (
+        "a call is not finished",
+        "select id::text || ' is ' || status from call_records where status not in ('COMPLETED', 'FAILED', 'CANCELLED')",
+    ),
+    (
+        "a call failed",
+        "select id::text || ' FAILED ' || error_reason from call_records where status = 'FAILED' and error_reason <> all($1)",
+    ),
+    (
+        "a stage is live under a finished call",
+        "select s.call_id::text || ' ' || s.stage || ' ' || s.state from call_stages s join call_records c on c.id = s.call_id
+         where c.status in ('COMPLETED', 'FAILED', 'CANCELLED') and s.state in ('PENDING', 'RUNNING', 'WAITING')
+           and s.run_no = c.run_no",
+    ),
+    (
+        "a completed call misses a stage",
+        "select c.id::text || ' has bits ' || c.stages_done from call_records c where c.status = 'COMPLETED' and c.stages_done <> 31",
+    ),
+    (
+        "a completed run misses an artifact",
+        "select c.id::text || ' misses ' || t from call_records c cross join unnest(array['RAW_TRANSCRIPT_JSON', 'DIARIZATION_JSON',
+             'NORMALIZED_TRANSCRIPT_JSON', 'ANALYSIS_JSON']) t
+         where c.status = 'COMPLETED' and not exists (select 1 from call_artifacts a where a.call_id = c.id and a.artifact_type = t)
+           and not exists (select 1 from call_stages s where s.call_id = c.id and s.run_no = c.run_no
+                           and s.stage = 'analysis' and s.skip_reason = 'disabled' and t = 'ANALYSIS_JSON')",
+    ),
+    (
+        "a reader's transcript is not of the final run",
+        "select c.id::text || ' run ' || c.run_no || ' shows run ' || a.run_no from call_records c
+         join call_artifacts a on a.call_id = c.id and a.artifact_type in ('NORMALIZED_TRANSCRIPT_JSON', 'ANALYSIS_JSON')
+         where c.status = 'COMPLETED' and a.run_no <> c.completed_run",
+    ),
+    (
+        "assembly ran twice in one run",
+        "select call_id::text from call_processing_events where stage = 'TRANSCRIPT_NORMALIZED' and status = 'COMPLETED'
+         group by call_id, run_no having count(*) > 1",
+    ),
+    (
+        "a purchase is open",
+        "select j.id::text || ' ' || j.stage || ' ' || j.state from provider_jobs j join call_records c on c.id = j.call_id
+         where j.state in ('intent', 'sending') and j.live and c.status = 'COMPLETED' and j.run_no = c.run_no",
+    ),
+];
+
+impl TestApp {
+    /// Checks everything; no failure of a call is expected.
+    pub async fn verdict(&self) -> Verdict {
+        self.verdict_allowing(&[]).await
+    }
+
+    /// Checks everything; calls may have failed for these reasons.
+    pub async fn verdict_allowing(&self, reasons: &[&str]) -> Verdict {
+        let mut verdict = Verdict::default();
+        let client = self.database.client().await;
+        let count = client.query_one("select count(*) from call_records", &[]).await.expect("calls can be counted");
+        verdict.calls = usize::try_from(count.get::<_, i64>(0)).unwrap_or_default();
+        for (what, sql) in RULES {
+            let rows = if sql.contains("$1") {
+                client.query(sql, &[&reasons]).await
+            } else {
+                client.query(sql, &[]).await
+            };
+            let rows = rows.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+            verdict.problems.extend(rows.iter().map(|row| format!("{what}: {}", row.get::<_, String>(0))));
+        }
+        self.check_objects(&client, &mut verdict).await;
+        self.check_purchases(&client, &mut verdict).await;
+        verdict
+    }
+
+    /// Every row's object exists with the size the row says.
+    async fn check_objects(&self, client: &tokio_postgres::Client, verdict: &mut Verdict) {
+        let rows = client
+            .query("select storage_key, byte_size from call_artifacts", &[])
+            .await
+            .expect("artifacts can be listed");
+        for row in rows {
+            let (key, bytes): (String, i64) = (row.get(0), row.get(1));
+            let size = std::fs::metadata(self.storage.path().join(&key)).map(|m| m.len()).ok();
+            if size != u64::try_from(bytes).ok() {
+                verdict.problems.push(format!("a row and its object differ: {key} has {size:?}, the row says {bytes}"));
+            }
+        }
+    }
+
+    /// Speech is bought once per recording, whatever happened; an analysis at most once per run. The
+    /// provider's ledger is believed, not ours. Purchases that were decided and counted are allowed.
+    async fn check_purchases(&self, client: &tokio_postgres::Client, verdict: &mut Verdict) {
+        let decided = "select encode(audio_sha256, 'hex'), stage, count(*) from provider_jobs
+             where cause in ('ambiguous', 'repair', 'reset') group by 1, 2";
+        let decided: HashMap<(String, String), i64> = client
+            .query(decided, &[])
+            .await
+            .expect("purchases can be listed")
+            .into_iter()
+            .map(|r| ((r.get(0), r.get(1)), r.get(2)))
+            .collect();
+        let failed = "select encode(audio_sha256, 'hex'), stage, count(*) from provider_jobs
+             where state = 'failed' group by 1, 2";
+        let failed: HashMap<(String, String), i64> = client
+            .query(failed, &[])
+            .await
+            .expect("purchases can be listed")
+            .into_iter()
+            .map(|r| ((r.get(0), r.get(1)), r.get(2)))
+            .collect();
+        for purchase in self.simulator.purchases() {
+            let stage = match purchase.route.as_str() {
+                "transcribe" => "transcription",
+                "diarize" => "diarization",
+                _ => continue,
+            };
+            let key = (purchase.input.clone(), stage.to_owned());
+            let allowed = 1 + decided.get(&key).unwrap_or(&0) + failed.get(&key).unwrap_or(&0);
+            if purchase.count as i64 > allowed {
+                verdict.problems.push(format!("bought {} times: {} of {}", purchase.count, purchase.route, purchase.input));
+            }
+        }
+        let analyses: usize =
+            self.simulator.purchases().iter().filter(|p| p.route == "analyze").map(|p| p.count).sum();
+        let runs = client
+            .query_one("select count(*) from provider_jobs where stage = 'analysis'", &[])
+            .await
+            .expect("purchases can be counted");
+        if analyses as i64 > runs.get::<_, i64>(0) {
+            verdict.problems.push(format!("{analyses} analyses were bought, the ledger knows {}", runs.get::<_, i64>(0)));
+        }
+    }
+
+    /// How often speech was bought for a recording, by the provider's ledger.
+    pub fn bought(&self, route: &str, audio: &[u8]) -> usize {
+        let input = hex::encode(Sha256::digest(audio));
+        self.simulator.purchases().iter().filter(|p| p.route == route && p.input == input).map(|p| p.count).sum()
+    }
+}

@@ -1,0 +1,76 @@
+//! The test's own schema, and plain SQL as an operator types it.
+
+use scryon_store::{Store, StoreSettings};
+use std::time::Duration;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row};
+use uuid::Uuid;
+
+/// A schema of its own.
+pub struct Database {
+    /// Connects into the schema.
+    pub url: String,
+    pub schema: String,
+    admin: Client,
+}
+
+impl Database {
+    /// Makes a schema and brings it up to date.
+    ///
+    /// # Panics
+    /// When Postgres does not let us in.
+    pub async fn create(server_url: &str) -> Self {
+        let schema = format!("t_{}", Uuid::new_v4().simple());
+        let url = format!("{server_url}?options=-csearch_path%3D{schema}");
+        let admin = connect(server_url).await;
+        admin.batch_execute(&format!("create schema {schema}")).await.expect("a schema can be created");
+        let database = Self { url, schema, admin };
+        database.store().migrate().await.expect("migrations apply");
+        database
+    }
+
+    /// A store of its own on this schema.
+    pub fn store(&self) -> Store {
+        Store::new(&StoreSettings {
+            url: self.url.clone(),
+            application_name: "test".to_owned(),
+            pool_size: 4,
+            pool_wait: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(60),
+            lock_timeout: None,
+        })
+        .expect("the address can be read")
+    }
+
+    /// A connection as an operator has one.
+    pub async fn client(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// Runs one statement on a fresh connection.
+    ///
+    /// # Panics
+    /// When Postgres refuses it.
+    pub async fn sql(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.client().await.query(statement, parameters).await.unwrap_or_else(|e| panic!("{statement}: {e:?}"))
+    }
+
+    /// The first column of the first row.
+    pub async fn number(&self, statement: &str) -> i64 {
+        self.sql(statement, &[]).await[0].get(0)
+    }
+
+    /// Deletes the schema.
+    pub async fn drop_schema(self) {
+        let drop = format!("drop schema if exists {} cascade", self.schema);
+        self.admin.batch_execute(&drop).await.expect("the schema can be dropped");
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres lets us in");
+    // The connection ends with its client.
+    tokio::spawn(connection);
+    client
+}

@@ -1,0 +1,24 @@
+//! A whole installation per test, on real Postgres and RabbitMQ: its own schema, its own queue prefix, its
+//! own storage folder, a fake provider with a ledger. Tests run in parallel, without sleeps and without
+//! retries: they wait for conditions.
+
+mod app;
+mod audio;
+mod checker;
+mod client;
+mod database;
+mod gate;
+mod process;
+mod servers;
+mod wait;
+
+pub use app::{Parts, TestApp, TestOptions};
+pub use audio::{quiet_wav, unique_wav};
+pub use checker::Verdict;
+pub use client::{Answer, Client};
+pub use database::Database;
+pub use gate::Gate;
+pub use process::{Stack, StackProgram};
+pub use scryon_simulator::{Fault, Purchase, Simulator};
+pub use servers::{Pair, Servers};
+pub use wait::{eventually, eventually_within};

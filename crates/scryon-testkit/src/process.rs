@@ -1,0 +1,93 @@
+//! Real programs beside a test, to be killed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use crate::servers::root;
+
+/// One running program.
+#[derive(Debug)]
+pub struct StackProgram {
+    pub name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+/// Starts real binaries with the settings of an installation.
+#[derive(Debug)]
+pub struct Stack {
+    settings: BTreeMap<String, String>,
+    logs: PathBuf,
+}
+
+impl Stack {
+    /// Programs of this installation; their logs go to `logs`.
+    pub fn new(settings: BTreeMap<String, String>, logs: PathBuf) -> Self {
+        Self { settings, logs }
+    }
+
+    /// Starts a program, with extra settings.
+    ///
+    /// # Panics
+    /// When the binary is not there: `make test` builds them first.
+    pub fn start(&self, name: &'static str, extra: &[(&str, &str)]) -> StackProgram {
+        let binary = binary(name);
+        let log = self.logs.join(format!("{name}-{}.log", uuid::Uuid::new_v4().simple()));
+        let file = std::fs::File::create(&log).expect("a log file can be made");
+        let child = Command::new(&binary)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(&self.settings)
+            .envs(extra.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{} cannot be started ({e}); build it with `cargo build`", binary.display()));
+        StackProgram { name, child, log }
+    }
+}
+
+fn binary(name: &str) -> PathBuf {
+    // Tests and programs are built into the same folder.
+    let mut folder = std::env::current_exe().expect("a test has a path");
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let beside = folder.join(name);
+    if beside.is_file() { beside } else { root().join("target/debug").join(name) }
+}
+
+impl StackProgram {
+    /// SIGKILL, and waits for the end.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("a child can be killed");
+    }
+
+    /// Any signal by name, for example `STOP`.
+    pub async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("the program runs").to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), id.as_str()]).status().await;
+        assert!(sent.is_ok_and(|s| s.success()), "{} takes SIG{signal}", self.name);
+    }
+
+    /// Waits for the program's own end; gives its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.expect("a child can be awaited").code()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}

@@ -1,0 +1,38 @@
+//! Waiting for conditions.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Waits up to 60 s until `look` gives something.
+///
+/// # Panics
+/// When it does not in time, naming `what` was awaited.
+pub async fn eventually<T, F, R>(what: &str, look: F) -> T
+where
+    F: FnMut() -> R,
+    R: Future<Output = Option<T>>,
+{
+    eventually_within(Duration::from_secs(60), what, look).await
+}
+
+/// The same with another patience.
+///
+/// # Panics
+/// As above.
+pub async fn eventually_within<T, F, R>(patience: Duration, what: &str, mut look: F) -> T
+where
+    F: FnMut() -> R,
+    R: Future<Output = Option<T>>,
+{
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(started.elapsed() < patience, "{what}: not within {patience:?}");
+        tokio::time::sleep(LOOK).await;
+    }
+}

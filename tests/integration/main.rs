@@ -1,0 +1,3 @@
+//! The installation as its users meet it.
+
+mod journey;
