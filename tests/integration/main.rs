@@ -1,3 +1,18 @@
-//! The installation as its users meet it.
+//! The installation as its users meet it: everything in one process, real Postgres and RabbitMQ, a fake
+//! provider. Tests run in parallel; each has its own schema, queues and storage.
 
+mod bad_uploads;
+mod calls;
+mod command_line;
+mod envelope;
+mod idempotency;
 mod journey;
+mod keyless;
+mod privacy;
+mod programs;
+mod providers;
+mod queue;
+mod retention;
+mod schema;
+mod telemetry;
+mod uploads;

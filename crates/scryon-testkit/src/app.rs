@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::BrokerConnection;
 use crate::client::Client;
 use crate::database::Database;
 use crate::gate::Gate;
@@ -199,7 +200,12 @@ impl TestApp {
     /// When the broker does not let us in.
     pub async fn broker(&self) -> BrokerConnection {
         let settings = QueueSettings { program: "test".to_owned(), ..self.context.queue.clone() };
-        BrokerConnection(scryon_queue::connect(&settings, "test").await.expect("the broker lets us in"))
+        BrokerConnection::new(scryon_queue::connect(&settings, "test").await.expect("the broker lets us in"))
+    }
+
+    /// What this installation's programs export, as Prometheus reads it.
+    pub fn metrics(&self) -> String {
+        scryon_metrics::render(&self.context.registry)
     }
 
     /// Stops everything, checks what every run must leave behind, and cleans up.
@@ -228,27 +234,6 @@ impl TestApp {
         }
         drop(self.context);
         self.database.drop_schema().await;
-    }
-}
-
-/// A connection whose type the tests need not name.
-pub struct BrokerConnection(pub(crate) scryon_queue::Connection);
-
-impl BrokerConnection {
-    /// Deletes every queue and exchange of an installation.
-    ///
-    /// # Panics
-    /// When the broker refuses.
-    pub async fn delete_queues(&self, topology: &Topology) {
-        topology.delete(&self.0).await.expect("queues can be deleted");
-    }
-
-    /// Throws every message away.
-    ///
-    /// # Panics
-    /// When the broker refuses.
-    pub async fn purge_queues(&self, topology: &Topology) {
-        topology.purge(&self.0).await.expect("queues can be purged");
     }
 }
 

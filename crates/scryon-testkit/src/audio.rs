@@ -17,7 +17,7 @@ pub fn quiet_wav(seconds: u32) -> Vec<u8> {
 }
 
 /// A WAV of 16-bit samples, interleaved.
-pub(crate) fn wav(channels: u16, sample_rate: u32, samples: impl Iterator<Item = i16>) -> Vec<u8> {
+pub fn wav(channels: u16, sample_rate: u32, samples: impl Iterator<Item = i16>) -> Vec<u8> {
     let spec =
         hound::WavSpec { channels, sample_rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut bytes = Cursor::new(Vec::new());

@@ -4,6 +4,7 @@
 
 mod app;
 mod audio;
+mod broker;
 mod checker;
 mod client;
 mod database;
@@ -13,12 +14,13 @@ mod servers;
 mod wait;
 
 pub use app::{Parts, TestApp, TestOptions};
-pub use audio::{quiet_wav, unique_wav};
+pub use audio::{quiet_wav, unique_wav, wav};
+pub use broker::{BrokerConnection, Peeked};
 pub use checker::Verdict;
 pub use client::{Answer, Client};
 pub use database::Database;
 pub use gate::Gate;
-pub use process::{Stack, StackProgram};
+pub use process::{Stack, StackProgram, scryon_command};
 pub use scryon_simulator::{Fault, Purchase, Simulator};
 pub use servers::{Pair, Servers};
 pub use wait::{eventually, eventually_within};

@@ -52,6 +52,13 @@ impl Stack {
     }
 }
 
+/// The command line, with an environment of its own.
+pub fn scryon_command() -> Command {
+    let mut command = Command::new(binary("scryon"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
+    command
+}
+
 fn binary(name: &str) -> PathBuf {
     // Tests and programs are built into the same folder.
     let mut folder = std::env::current_exe().expect("a test has a path");

@@ -162,6 +162,8 @@ fn one_speaker_means_one_whatever_the_labels_say() {
 fn a_word_without_a_label_takes_that_of_its_segment_then_of_its_neighbour() {
     let mut transcript = raw(vec![
         by(raw_word("one", 0.0, 0.5), "A"),
+        // Hardly in the segment, but in it.
+        raw_word("edge", 0.6, 0.95),
         raw_word("inside", 1.0, 1.5),
         by(raw_word("two", 3.0, 3.5), "A"),
         raw_word("close", 3.6, 3.9),
@@ -181,7 +183,7 @@ fn a_word_without_a_label_takes_that_of_its_segment_then_of_its_neighbour() {
         seen(&aligned),
         [
             ("A", "one two close between".to_owned(), vec![High, High, Low, Low]),
-            ("B", "inside three four".to_owned(), vec![Medium, High, Low]),
+            ("B", "edge inside three four".to_owned(), vec![Medium, Medium, High, Low]),
         ]
     );
 }

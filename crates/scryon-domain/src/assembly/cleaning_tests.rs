@@ -155,6 +155,14 @@ fn the_time_of_a_stutter_is_kept() {
     assert_eq!((stutter[0].start, stutter[0].end), (1000, 2100));
     assert!(stutter[0].looped && !stutter[1].looped);
 
+    let mut emphatic = words("no no no no no no", 1000);
+    collapse(&mut emphatic, context(&floor));
+    assert_eq!(emphatic.iter().map(|word| word.looped).collect::<Vec<_>>(), [false, false, false, true]);
+
+    let mut phrase = words("so we go home we go home then", 1000);
+    collapse(&mut phrase, context(&floor));
+    assert_eq!(phrase.iter().map(|word| word.looped).collect::<Vec<_>>(), [false, true, true, true, false]);
+
     // Twice is a stumble, not a loop.
     let mut double = words("I I think", 1000);
     collapse(&mut double, context(&floor));
@@ -271,6 +279,11 @@ fn a_stock_phrase_within_a_conversation_stays() {
     assert_eq!(left(almost).len(), 2);
     let enough = vec![piece(0, "thanks for watching", 0), piece(1, "you're welcome", 6100)];
     assert_eq!(left(enough).len(), 1);
+
+    for (start, count) in [(5299, 2), (5300, 1)] {
+        let after = vec![piece(0, "hello", 0), piece(1, "thanks for watching", start)];
+        assert_eq!(left(after).len(), count, "{start}");
+    }
 
     // Each further sign of low evidence is enough.
     let mut twice = near.clone();

@@ -34,6 +34,8 @@ fn somebody_else_in_the_pause_cuts_whatever_its_length() {
     // Half of a word in the pause is enough, less is not.
     assert_eq!(cut(0, stream(), &floor_with(vec![word("yes", 400, 600)])).len(), 2);
     assert_eq!(cut(0, stream(), &floor_with(vec![word("yes", 398, 600)])).len(), 1);
+    assert_eq!(cut(0, stream(), &floor_with(vec![word("yes", 800, 1000)])).len(), 2);
+    assert_eq!(cut(0, stream(), &floor_with(vec![word("yes", 800, 1002)])).len(), 1);
 
     // Where there is no pause nobody can have taken the floor.
     let floor = floor_with(vec![word("yes", 500, 500)]);
@@ -110,6 +112,13 @@ fn characters_count_too_and_no_word_is_ever_cut() {
     let huge = "x".repeat(2 * SEGMENT_CHARS);
     let piece = Piece { speaker: 0, words: vec![word("a", 0, 10), word(&huge, 20, 30), word("b", 40, 50)] };
     assert_eq!(split(piece).iter().map(|part| part.words.len()).collect::<Vec<_>>(), [1, 1, 1]);
+
+    // 99 words of four letters, one of five or six, and 99 blanks.
+    for (last, parts) in [("fives", 1), ("sixsix", 2)] {
+        let mut exactly: Vec<_> = (0..99).map(|at| word("four", at, at + 1)).collect();
+        exactly.push(word(last, 99, 100));
+        assert_eq!(split(Piece { speaker: 0, words: exactly }).len(), parts);
+    }
 
     let many = Piece { speaker: 0, words: (0..400).map(|at| word("abcd", at, at + 1)).collect() };
     let parts = split(many);

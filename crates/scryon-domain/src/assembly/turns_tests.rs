@@ -67,6 +67,9 @@ fn the_nearest_turn_may_have_begun_long_before_others() {
 fn parts_in_several_turns_of_one_speaker_add_up() {
     let turns = [span(0, 400, 0), span(400, 700, 1), span(700, 1000, 0)];
     assert_eq!(given(&turns, 200, 1000), Some(Match { speaker: 0, confidence: Medium }));
+    // The nearest rival decides whether it is clear, not the weakest.
+    let three = [span(0, 600, 0), span(600, 950, 1), span(950, 1000, 2)];
+    assert_eq!(given(&three, 0, 1000), Some(Match { speaker: 0, confidence: Medium }));
     let overlapping = [span(0, 600, 0), span(100, 600, 0), span(500, 1300, 1)];
     assert_eq!(given(&overlapping, 300, 1300), Some(Match { speaker: 1, confidence: High }));
 }

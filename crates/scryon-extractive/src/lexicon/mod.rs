@@ -7,6 +7,7 @@ mod evidence;
 mod mood;
 mod names;
 mod questions;
+mod stopwords;
 mod tasks;
 mod words;
 

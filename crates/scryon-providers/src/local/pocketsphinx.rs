@@ -1,5 +1,5 @@
 //! pocketsphinx: about three times faster than real time on one core, draft quality. Debian 12 ships
-//! `pocketsphinx_continuous` (version 0.8), Debian 13 `pocketsphinx` (version 5).
+//! `pocketsphinx_continuous` (version 0.8), later releases `pocketsphinx` (version 5).
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -55,12 +55,10 @@ impl PocketsphinxEngine {
         let binary = self.binary()?;
         let continuous = binary.ends_with("_continuous");
         let arguments: Vec<OsString> = if continuous {
-            // The recording is prepared already; a second noise reduction costs words.
-            let mut arguments: Vec<OsString> = vec!["-infile".into(), wav.into()];
-            arguments.extend(["-time", "yes", "-remove_noise", "no"].map(OsString::from));
-            arguments
+            vec!["-infile".into(), wav.into(), "-time".into(), "yes".into()]
         } else {
-            vec!["single".into(), wav.into()]
+            // `single` would take the whole file for one utterance.
+            vec!["live".into(), wav.into()]
         };
         let output = run_on_core(&binary, arguments, LIMIT).await.map_err(|error| match error {
             ToolError::Missing { .. } => ProviderError::Unavailable { engine: NAME, message: error.to_string() },
@@ -112,7 +110,8 @@ struct Spoken {
     w: Vec<Spoken>,
 }
 
-/// Version 5 prints one JSON object per utterance.
+/// Version 5 prints one JSON object per utterance. It does not escape strings, and some builds print an
+/// utterance without words as broken JSON: such a line says nothing.
 fn json_lines(text: &str) -> Vec<PieceWord> {
     text.lines()
         .filter_map(|line| serde_json::from_str::<Spoken>(line).ok())

@@ -69,7 +69,7 @@ pub async fn run(program: &str, arguments: Vec<OsString>, limit: Duration) -> Re
     let group = Group(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let finished = timeout(limit, async {
-        let (stdout, stderr) = tokio::join!(read_some(stdout, OUTPUT), read_some(stderr, ERRORS));
+        let (stdout, stderr) = tokio::join!(read_first(stdout, OUTPUT), read_last(stderr, ERRORS));
         (child.wait().await, stdout, stderr)
     })
     .await;
@@ -124,18 +124,37 @@ impl Drop for Group {
     }
 }
 
-async fn read_some(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> Vec<u8> {
+async fn read_first(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> Vec<u8> {
     let mut kept = Vec::new();
-    let Some(mut pipe) = pipe else { return kept };
+    read(pipe, |chunk| {
+        let room = keep.saturating_sub(kept.len());
+        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    })
+    .await;
+    kept
+}
+
+/// What a tool said last tells why it failed.
+async fn read_last(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> Vec<u8> {
+    let mut kept = Vec::new();
+    read(pipe, |chunk| {
+        kept.extend_from_slice(chunk);
+        let surplus = kept.len().saturating_sub(keep);
+        kept.drain(..surplus);
+    })
+    .await;
+    kept
+}
+
+async fn read(pipe: Option<impl AsyncRead + Unpin>, mut take: impl FnMut(&[u8])) {
+    let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; 16 << 10];
     while let Ok(n) = pipe.read(&mut chunk).await {
         if n == 0 {
             break;
         }
-        let room = keep.saturating_sub(kept.len());
-        kept.extend_from_slice(&chunk[..n.min(room)]);
+        take(&chunk[..n]);
     }
-    kept
 }
 
 #[cfg(test)]
@@ -158,12 +177,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_tool_that_hangs_ends_with_everything_it_started() {
-        let marker = tempfile::tempdir().unwrap();
-        let file = marker.path().join("grandchild");
-        let script = format!("(sleep 1; touch {}) & sleep 60", file.display());
-        let error = run("sh", sh(&script), Duration::from_millis(200)).await.unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("grandchild");
+        let script = format!("sleep 60 & echo $! > {}; wait", file.display());
+        let error = run("sh", sh(&script), Duration::from_millis(300)).await.unwrap_err();
         assert!(matches!(error, ToolError::TimedOut { .. }));
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        assert!(!file.exists(), "the grandchild survived");
+        let id = std::fs::read_to_string(&file).unwrap();
+        let state = format!("/proc/{}/stat", id.trim());
+        let started = std::time::Instant::now();
+        // Gone, or dead and waiting for a parent to notice.
+        while std::fs::read_to_string(&state).is_ok_and(|s| !s.contains(") Z ")) {
+            assert!(started.elapsed() < Duration::from_secs(10), "the grandchild survived");
+            tokio::task::yield_now().await;
+        }
     }
 }
