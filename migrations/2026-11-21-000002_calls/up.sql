@@ -202,13 +202,16 @@ create trigger call_records_reset before update of status on call_records
 create trigger call_records_status_by_hand before update of status on call_records
     for each row when (new.status <> 'QUEUED' and new.status is distinct from old.status
                        and (new.updated_at is not distinct from old.updated_at
-                            or (new.status in ('COMPLETED', 'FAILED', 'CANCELLED')) <> (new.finished_at is not null)))
+                            or (new.status in ('COMPLETED', 'FAILED', 'CANCELLED')) <> (new.finished_at is not null)
+                            or (new.status = 'FAILED') <> (new.error_reason is not null)))
     execute function call_records_before_status();
 
 create function call_records_after_delete() returns trigger language plpgsql set search_path from current as $$
 begin
     insert into storage_tombstones (target)
         select format('tenants/%s/users/%s/calls/%s/', tenant_id, user_id, id) from gone;
+    -- Their objects go with them: what was bought for them can serve nobody else.
+    update provider_jobs set live = false where live and call_id in (select id from gone);
     return null;
 end $$;
 create trigger call_records_tombstone after delete on call_records

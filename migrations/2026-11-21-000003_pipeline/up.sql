@@ -35,7 +35,9 @@ create table call_stages (
     primary key (call_id, run_no, stage),
     check ((state = 'RUNNING') <= (lease_token is not null and lease_until is not null)),
     check ((state = 'SKIPPED') = (skip_reason is not null)),
-    check ((state = 'FAILED') = (error_code is not null))
+    -- A stage that waits for its next try carries the code of the last one.
+    check ((state = 'FAILED') <= (error_code is not null)),
+    check ((state in ('SUCCEEDED', 'SKIPPED')) <= (error_code is null))
 );
 -- Each live row is in exactly one of these small indexes.
 create index call_stages_due on call_stages (publish_due) where state in ('PENDING', 'WAITING');

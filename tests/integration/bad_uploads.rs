@@ -199,7 +199,8 @@ async fn odd_recordings_end_with_a_reason_or_well() {
         ("a WAV without samples", scryon_testkit::wav(1, 8_000, std::iter::empty()), "FAILED", Some("audio_unreadable")),
         ("half of an ogg", fixture[..20_000].to_vec(), "COMPLETED", None),
         ("a header that claims ten hours", ten_hours, "COMPLETED", None),
-        ("one sample", one_sample, "COMPLETED", None),
+        // Less than one sample at the rate of the speech models.
+        ("one sample", one_sample, "FAILED", Some("audio_unreadable")),
         ("silence", scryon_testkit::quiet_wav(2), "COMPLETED", None),
         ("eight channels", eight_channels, "COMPLETED", None),
     ];

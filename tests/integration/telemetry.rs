@@ -72,6 +72,8 @@ async fn log_lines_have_the_fields_that_filters_use() {
     let app = TestApp::start_with(TestOptions::default().parts(nothing)).await;
     let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
     let api = stack.start("scryon-api", &[("SERVER_PORT", "0")]);
+    // It carries what was accepted before the broker was reached.
+    let _sweeper = stack.start("scryon-sweeper", &[]);
     let json = [("SCRYON_LOG_FORMAT", "json")];
     let workers: Vec<_> = ["scryon-transcription-worker", "scryon-diarization-worker", "scryon-analysis-worker"]
         .map(|name| stack.start(name, &json))

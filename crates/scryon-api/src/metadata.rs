@@ -41,6 +41,10 @@ pub(crate) fn parse(body: &[u8]) -> Result<Envelope, ApiError> {
     if body.trim().is_empty() {
         return Ok(Envelope::default());
     }
+    // serde would take an array for the fields in their order.
+    if !body.trim_start().starts_with('{') {
+        return Err(ApiError::validation("metadata", "must be a JSON object"));
+    }
     // serde's message may quote the value: only the position is repeated.
     serde_json::from_str(body).map_err(|e| {
         ApiError::validation("metadata", format!("is not the documented JSON object (line {}, column {})", e.line(), e.column()))
