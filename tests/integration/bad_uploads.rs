@@ -11,8 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn api() -> TestApp {
-    TestApp::start_with(TestOptions::default().parts(Parts::API).set("MAX_FILE_SIZE", "1MB").set("MAX_REQUEST_SIZE", "1100KB"))
-        .await
+    TestApp::start_with(
+        TestOptions::default()
+            .parts(Parts::API)
+            .set("MAX_FILE_SIZE", "1MB")
+            .set("MAX_REQUEST_SIZE", "1100KB"),
+    )
+    .await
 }
 
 fn files(folder: &Path) -> Vec<String> {
@@ -29,7 +34,8 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 async fn nothing_is_left(app: &TestApp) {
-    eventually("storage without leftovers", || async { files(app.storage.path()).is_empty().then_some(()) }).await;
+    eventually("storage without leftovers", || async { files(app.storage.path()).is_empty().then_some(()) })
+        .await;
     assert_eq!(app.database.number("select count(*) from call_records").await, 0);
 }
 
@@ -40,17 +46,57 @@ async fn each_bad_form_has_its_own_code_and_leaves_nothing() {
     let form = |part: Part| Form::new().part("file", part);
     let cases: Vec<(&str, Form, u16, &str)> = vec![
         ("an empty file", form(Part::bytes(Vec::new()).file_name("a.wav")), 400, "validation_failed"),
-        ("text named .wav", form(Part::bytes(text.clone()).file_name("a.wav").mime_str("audio/wav").unwrap()), 415, "unsupported_media_type"),
+        (
+            "text named .wav",
+            form(Part::bytes(text.clone()).file_name("a.wav").mime_str("audio/wav").unwrap()),
+            415,
+            "unsupported_media_type",
+        ),
         ("two bytes", form(Part::bytes(b"RI".to_vec())), 415, "unsupported_media_type"),
         ("no file part", Form::new().text("title", "x"), 400, "validation_failed"),
         ("an empty form", Form::new(), 400, "validation_failed"),
-        ("two file parts", Client::form(unique_wav()).part("file", Part::bytes(unique_wav())), 400, "validation_failed"),
-        ("metadata that is not JSON", Client::form(unique_wav()).text("metadata", "title=x"), 400, "validation_failed"),
-        ("metadata of another shape", Client::form(unique_wav()).text("metadata", "[]"), 400, "validation_failed"),
-        ("a direction that is none", Client::form(unique_wav()).text("metadata", r#"{"direction":"UP"}"#), 400, "validation_failed"),
-        ("a title that is too long", Client::form(unique_wav()).text("title", "x".repeat(501)), 400, "validation_failed"),
-        ("metadata that is too large", Client::form(unique_wav()).text("metadata", "x".repeat(70_000)), 413, "payload_too_large"),
-        ("a file over the limit", form(Part::bytes([unique_wav(), vec![0; 1_100_000]].concat())), 413, "payload_too_large"),
+        (
+            "two file parts",
+            Client::form(unique_wav()).part("file", Part::bytes(unique_wav())),
+            400,
+            "validation_failed",
+        ),
+        (
+            "metadata that is not JSON",
+            Client::form(unique_wav()).text("metadata", "title=x"),
+            400,
+            "validation_failed",
+        ),
+        (
+            "metadata of another shape",
+            Client::form(unique_wav()).text("metadata", "[]"),
+            400,
+            "validation_failed",
+        ),
+        (
+            "a direction that is none",
+            Client::form(unique_wav()).text("metadata", r#"{"direction":"UP"}"#),
+            400,
+            "validation_failed",
+        ),
+        (
+            "a title that is too long",
+            Client::form(unique_wav()).text("title", "x".repeat(501)),
+            400,
+            "validation_failed",
+        ),
+        (
+            "metadata that is too large",
+            Client::form(unique_wav()).text("metadata", "x".repeat(70_000)),
+            413,
+            "payload_too_large",
+        ),
+        (
+            "a file over the limit",
+            form(Part::bytes([unique_wav(), vec![0; 1_100_000]].concat())),
+            413,
+            "payload_too_large",
+        ),
     ];
     for (what, form, status, code) in cases {
         let answer = app.client.upload_form(form).await;
@@ -72,7 +118,11 @@ async fn bodies_that_are_no_forms_are_refused() {
         ("audio/wav", unique_wav(), 415),
         ("multipart/form-data", b"no boundary".to_vec(), 400),
         ("multipart/form-data; boundary=x", b"--y\r\n\r\nwrong boundary\r\n--y--".to_vec(), 400),
-        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\ncut".to_vec(), 400),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\ncut".to_vec(),
+            400,
+        ),
         ("multipart/form-data; boundary=x", Vec::new(), 400),
     ];
     for (mime, body, status) in cases {
@@ -113,7 +163,8 @@ async fn a_client_that_vanishes_at_each_tenth_leaves_nothing() {
     for tenth in 0..10 {
         let stream = send_part_of(&app, f64::from(tenth) / 10.0, &format!("vanish-{tenth}")).await;
         eventually("the upload to be seen", || async {
-            (app.database.number("select count(*) from idempotency_keys where state = 'OPEN'").await == 1).then_some(())
+            (app.database.number("select count(*) from idempotency_keys where state = 'OPEN'").await == 1)
+                .then_some(())
         })
         .await;
         // A reset rather than a farewell.
@@ -137,7 +188,8 @@ async fn a_client_that_vanishes_during_the_commit_leaves_one_call_or_none() {
         drop(stream);
     }
     eventually("every key to be settled", || async {
-        (app.database.number("select count(*) from idempotency_keys where state = 'OPEN'").await == 0).then_some(())
+        (app.database.number("select count(*) from idempotency_keys where state = 'OPEN'").await == 0)
+            .then_some(())
     })
     .await;
     let calls = app.database.number("select count(*) from call_records").await;
@@ -164,7 +216,9 @@ async fn a_slow_loris_is_let_go() {
                 return Vec::new();
             }
             let mut answer = vec![0; 4096];
-            if let Ok(Ok(n)) = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut answer)).await {
+            if let Ok(Ok(n)) =
+                tokio::time::timeout(Duration::from_millis(100), stream.read(&mut answer)).await
+            {
                 answer.truncate(n);
                 return answer;
             }
@@ -189,14 +243,20 @@ async fn odd_recordings_end_with_a_reason_or_well() {
     )
     .await;
     let fixture = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/support-call.ogg")).unwrap();
-    let m4a_without_index = [b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom\0\0\0\0".as_slice(), &[0x5a; 5000]].concat();
+    let m4a_without_index =
+        [b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom\0\0\0\0".as_slice(), &[0x5a; 5000]].concat();
     let mut ten_hours = scryon_testkit::quiet_wav(1);
     ten_hours[40..44].copy_from_slice(&(8_000u32 * 2 * 36_000).to_le_bytes());
     let one_sample = scryon_testkit::wav(1, 8_000, [1234].into_iter());
     let eight_channels = scryon_testkit::wav(8, 8_000, (0..64_000).map(|n| ((n * 31) % 4000) as i16));
     let cases = [
         ("a truncated m4a", m4a_without_index, "FAILED", Some("audio_unreadable")),
-        ("a WAV without samples", scryon_testkit::wav(1, 8_000, std::iter::empty()), "FAILED", Some("audio_unreadable")),
+        (
+            "a WAV without samples",
+            scryon_testkit::wav(1, 8_000, std::iter::empty()),
+            "FAILED",
+            Some("audio_unreadable"),
+        ),
         ("half of an ogg", fixture[..20_000].to_vec(), "COMPLETED", None),
         ("a header that claims ten hours", ten_hours, "COMPLETED", None),
         // Less than one sample at the rate of the speech models.

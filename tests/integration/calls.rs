@@ -75,7 +75,8 @@ async fn foreign_calls_are_not_there() {
     assert_eq!(app.client.get("/api/calls").await.body["items"], json!([]));
     assert_eq!(app.client.get("/api/actions").await.body, json!([]));
     let action: Uuid = client.query_one("select id from action_items limit 1", &[]).await.unwrap().get(0);
-    let patch = app.client.request(Method::PATCH, &format!("/api/actions/{action}")).json(&json!({"status": "DONE"}));
+    let patch =
+        app.client.request(Method::PATCH, &format!("/api/actions/{action}")).json(&json!({"status": "DONE"}));
     assert_eq!(app.client.send(patch).await.status, 404);
     assert_eq!(app.database.number("select count(*) from call_records").await, 1, "nothing was deleted");
     app.stop_and_clean().await;
@@ -145,7 +146,9 @@ async fn an_action_item_is_done_and_undone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_call_is_gone_with_its_objects() {
     let app = TestApp::start_with(
-        TestOptions::default().set("SCRYON_SWEEP_INITIAL_DELAY_MS", "200").set("SCRYON_SWEEP_INTERVAL_MS", "200"),
+        TestOptions::default()
+            .set("SCRYON_SWEEP_INITIAL_DELAY_MS", "200")
+            .set("SCRYON_SWEEP_INTERVAL_MS", "200"),
     )
     .await;
     let keep = app.client.upload(unique_wav()).await;
@@ -156,8 +159,17 @@ async fn a_deleted_call_is_gone_with_its_objects() {
     assert_eq!(app.client.send(delete()).await.status, 204);
     assert_eq!(app.client.send(delete()).await.status, 404);
     assert_eq!(app.client.get(&format!("/api/calls/{id}")).await.status, 404);
-    for table in ["call_artifacts where call_id", "action_items where call_record_id", "call_stages where call_id", "call_processing_events where call_id"] {
-        assert_eq!(app.database.number(&format!("select count(*) from {table} = '{id}'")).await, 0, "{table}");
+    for table in [
+        "call_artifacts where call_id",
+        "action_items where call_record_id",
+        "call_stages where call_id",
+        "call_processing_events where call_id",
+    ] {
+        assert_eq!(
+            app.database.number(&format!("select count(*) from {table} = '{id}'")).await,
+            0,
+            "{table}"
+        );
     }
     scryon_testkit::eventually("the objects to leave", || async {
         let left = app.context.blobs.list("tenants").await.unwrap();

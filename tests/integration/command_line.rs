@@ -97,7 +97,8 @@ async fn migrate_and_check_say_what_they_did() {
     let done: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(done["reverted"].as_array().unwrap().len(), 4, "{}", text(&output.stderr));
     assert_eq!(text(&migrate(&[]).await.stdout).lines().count(), 4);
-    let output = run(&app, &["check", "--database", &app.servers.database_url, "--amqp", &app.servers.amqp_url]).await;
+    let output =
+        run(&app, &["check", "--database", &app.servers.database_url, "--amqp", &app.servers.amqp_url]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     app.stop_and_clean().await;
 }

@@ -52,8 +52,10 @@ async fn every_wrong_request_gets_the_envelope() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_guards_everything_but_health() {
-    let app =
-        TestApp::start_with(TestOptions::default().parts(Parts::API).set("SCRYON_API_KEY", " new-key , old-key ")).await;
+    let app = TestApp::start_with(
+        TestOptions::default().parts(Parts::API).set("SCRYON_API_KEY", " new-key , old-key "),
+    )
+    .await;
     let get = |path: &str, key: Option<(&'static str, &'static str)>| {
         let request = app.client.request(Method::GET, path);
         match key {

@@ -8,17 +8,24 @@ use serde_json::json;
 async fn a_recording_becomes_transcript_analysis_and_action_items() {
     let app = TestApp::start().await;
     let audio = unique_wav();
-    let metadata = json!({"title": "Quarterly review", "direction": "OUTGOING", "recordedAt": "2026-11-20T10:00:00Z"});
+    let metadata =
+        json!({"title": "Quarterly review", "direction": "OUTGOING", "recordedAt": "2026-11-20T10:00:00Z"});
     let id = app.client.upload_with(audio.clone(), &metadata).await;
 
     let call = app.client.finished(id).await;
     assert_eq!(call["status"], "COMPLETED", "{call}");
     assert_eq!(call["title"], "Quarterly review", "a title the client gave is kept");
     assert_eq!(call["shortSummary"], "Sixty numbered segments were read out.");
-    let stages: Vec<_> = call["stages"].as_array().unwrap().iter().map(|s| (s["stage"].as_str().unwrap(), s["state"].as_str().unwrap())).collect();
+    let stages: Vec<_> = call["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["stage"].as_str().unwrap(), s["state"].as_str().unwrap()))
+        .collect();
     assert_eq!(
         stages,
-        ["preprocessing", "transcription", "diarization", "assembly", "analysis"].map(|stage| (stage, "SUCCEEDED"))
+        ["preprocessing", "transcription", "diarization", "assembly", "analysis"]
+            .map(|stage| (stage, "SUCCEEDED"))
     );
 
     let transcript = app.client.get(&format!("/api/calls/{id}/transcript")).await.body;

@@ -4,14 +4,24 @@ use scryon_testkit::{TestApp, TestOptions};
 use serde_json::{Value, json};
 
 fn script() -> Value {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/support-call.script.json")).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/support-call.script.json"))
+            .unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
 /// Lower-case words without punctuation; contractions are written out, as a speaker of either form means the same.
 fn words(text: &str) -> Vec<String> {
-    let text = text.to_lowercase().replace('’', "'").replace("i'll", "i will").replace("it's", "it is").replace("i'm", "i am");
-    text.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|w| !w.is_empty()).map(str::to_owned).collect()
+    let text = text
+        .to_lowercase()
+        .replace('’', "'")
+        .replace("i'll", "i will")
+        .replace("it's", "it is")
+        .replace("i'm", "i am");
+    text.split(|c: char| !c.is_alphanumeric() && c != '\'')
+        .filter(|w| !w.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Levenshtein distance over words, as a share of the reference.
@@ -57,12 +67,17 @@ async fn the_support_call_is_understood_without_a_key() {
 
     // Every segment lies inside lines of its own channel's party, and nowhere in the other's.
     for segment in segments {
-        let (start, end) = (segment["startSeconds"].as_f64().unwrap(), segment["endSeconds"].as_f64().unwrap());
+        let (start, end) =
+            (segment["startSeconds"].as_f64().unwrap(), segment["endSeconds"].as_f64().unwrap());
         let overlap = |channel: i64| -> f64 {
             let own = lines.iter().filter(|l| l["channel"] == channel);
-            own.map(|l| (l["end"].as_f64().unwrap().min(end) - l["start"].as_f64().unwrap().max(start)).max(0.0)).sum()
+            own.map(|l| {
+                (l["end"].as_f64().unwrap().min(end) - l["start"].as_f64().unwrap().max(start)).max(0.0)
+            })
+            .sum()
         };
-        let channel = segment["sourceSpeakerId"].as_str().unwrap().strip_prefix("CHANNEL_").unwrap().parse().unwrap();
+        let channel =
+            segment["sourceSpeakerId"].as_str().unwrap().strip_prefix("CHANNEL_").unwrap().parse().unwrap();
         assert!(overlap(channel) > overlap(1 - channel), "{segment} is on the wrong party");
         assert_eq!(segment["role"], script["channels"][channel as usize]);
         assert_eq!(segment["alignmentConfidence"], "HIGH");
@@ -70,11 +85,16 @@ async fn the_support_call_is_understood_without_a_key() {
     let pipeline = &transcript["pipeline"];
     assert_eq!(pipeline["transcriptionProvider"], "pocketsphinx");
     assert_eq!(pipeline["diarizationProvider"], "channels");
-    assert!(pipeline["qualityWarnings"].to_string().contains("draft_quality_engine"), "it is honest about itself");
+    assert!(
+        pipeline["qualityWarnings"].to_string().contains("draft_quality_engine"),
+        "it is honest about itself"
+    );
 
     let analysis = app.client.get(&format!("/api/calls/{id}/analysis")).await.body;
     let items = analysis["actionItems"].as_array().unwrap();
-    let owned = items.iter().find(|i| i["ownerSpeakerId"].is_string() && !i["sourceSegmentIds"].as_array().unwrap().is_empty());
+    let owned = items
+        .iter()
+        .find(|i| i["ownerSpeakerId"].is_string() && !i["sourceSegmentIds"].as_array().unwrap().is_empty());
     let owned = owned.unwrap_or_else(|| panic!("no action item has an owner and a source: {analysis}"));
     assert_eq!(owned["ownerRole"], "USER", "the agent promised to send it");
     assert!(analysis["qualityWarnings"].to_string().contains("extractive_engine"));

@@ -1,6 +1,9 @@
 //! The installation as its users meet it: everything in one process, real Postgres and RabbitMQ, a fake
 //! provider. Tests run in parallel; each has its own schema, queues and storage.
 
+// Helpers of tests may stop a test as tests do.
+#![allow(clippy::unwrap_used)]
+
 mod bad_uploads;
 mod calls;
 mod command_line;

@@ -19,11 +19,16 @@ async fn planted_words_are_found_only_where_they_belong() {
     let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
     // Everything our own crates can say.
     let loud = [("SCRYON_LOG", "debug,hyper=info"), ("SERVER_PORT", "0")];
-    let programs: Vec<_> =
-        ["scryon-api", "scryon-transcription-worker", "scryon-diarization-worker", "scryon-analysis-worker", "scryon-sweeper"]
-            .map(|name| stack.start(name, &loud))
-            .into_iter()
-            .collect();
+    let programs: Vec<_> = [
+        "scryon-api",
+        "scryon-transcription-worker",
+        "scryon-diarization-worker",
+        "scryon-analysis-worker",
+        "scryon-sweeper",
+    ]
+    .map(|name| stack.start(name, &loud))
+    .into_iter()
+    .collect();
     let address = eventually("the API", || async {
         let log = programs[0].log();
         let line = log.lines().find(|l| l.contains("API open"))?;
@@ -31,7 +36,8 @@ async fn planted_words_are_found_only_where_they_belong() {
     })
     .await;
     let client = Client::new(format!("http://{address}"));
-    let metadata = json!({"title": TITLE, "contactName": NAME, "phoneNumber": PHONE, "clientReference": "ref-7"});
+    let metadata =
+        json!({"title": TITLE, "contactName": NAME, "phoneNumber": PHONE, "clientReference": "ref-7"});
     let part = reqwest::multipart::Part::bytes(unique_wav()).file_name(format!("{FILE}.wav"));
     let form = reqwest::multipart::Form::new().part("file", part).text("metadata", metadata.to_string());
     let key = |request: reqwest::RequestBuilder| request.header("X-Scryon-Api-Key", KEY);
@@ -47,15 +53,21 @@ async fn planted_words_are_found_only_where_they_belong() {
     // A refusal whose input is quoted nowhere.
     let bad = reqwest::multipart::Form::new().text("metadata", format!("{{{NAME}"));
     client.send(key(client.request(reqwest::Method::POST, "/api/calls/analyze")).multipart(bad)).await;
-    let transcript = client.send(key(client.request(reqwest::Method::GET, &format!("{path}/transcript")))).await.text;
+    let transcript =
+        client.send(key(client.request(reqwest::Method::GET, &format!("{path}/transcript")))).await.text;
     assert!(transcript.contains(SPOKEN), "the transcript itself does hold it");
 
-    let mut places: Vec<(String, String)> = programs.iter().map(|p| (format!("the log of {}", p.name), p.log())).collect();
+    let mut places: Vec<(String, String)> =
+        programs.iter().map(|p| (format!("the log of {}", p.name), p.log())).collect();
     for program in &programs {
         let log = program.log();
-        let admin = log.lines().find(|l| l.contains("admin port open")).unwrap().split("address=").nth(1).unwrap();
+        let admin =
+            log.lines().find(|l| l.contains("admin port open")).unwrap().split("address=").nth(1).unwrap();
         let admin = admin.split_whitespace().next().unwrap();
-        places.push((format!("the metrics of {}", program.name), Client::new(format!("http://{admin}")).get("/metrics").await.text));
+        places.push((
+            format!("the metrics of {}", program.name),
+            Client::new(format!("http://{admin}")).get("/metrics").await.text,
+        ));
     }
     places.push(("storage keys".into(), app.context.blobs.list("tenants").await.unwrap().join("\n")));
     let events = "select coalesce(string_agg(e::text, ' '), '') from call_processing_events e";
@@ -64,7 +76,19 @@ async fn planted_words_are_found_only_where_they_belong() {
     places.push(("stage rows".into(), app.database.sql(stages, &[]).await[0].get(0)));
     for (place, text) in &places {
         assert!(!text.is_empty(), "{place} is empty: this test looks at nothing");
-        for planted in [NAME, "Zebulonia", "Quackenbush", PHONE, "5550177123", TITLE, "Xylocarp", FILE, KEY, SPOKEN, "scryon:scryon@"] {
+        for planted in [
+            NAME,
+            "Zebulonia",
+            "Quackenbush",
+            PHONE,
+            "5550177123",
+            TITLE,
+            "Xylocarp",
+            FILE,
+            KEY,
+            SPOKEN,
+            "scryon:scryon@",
+        ] {
             assert!(!text.contains(planted), "{place} holds `{planted}`");
         }
     }

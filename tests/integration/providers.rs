@@ -17,13 +17,16 @@ async fn causes(app: &TestApp, id: Uuid, stage: &str) -> Vec<String> {
 
 /// Puts a call back as an operator does.
 async fn reset(app: &TestApp, id: Uuid) {
-    app.database.sql("update call_records set status = 'QUEUED', error_reason = null where id = $1", &[&id]).await;
+    app.database
+        .sql("update call_records set status = 'QUEUED', error_reason = null where id = $1", &[&id])
+        .await;
 }
 
 async fn finished_run(app: &TestApp, id: Uuid, run: i64) -> serde_json::Value {
     eventually("the new run's end", || async {
         let call = app.client.call(id).await;
-        (call["run"] == run && matches!(call["status"].as_str(), Some("COMPLETED" | "FAILED"))).then_some(call)
+        (call["run"] == run && matches!(call["status"].as_str(), Some("COMPLETED" | "FAILED")))
+            .then_some(call)
     })
     .await
 }
@@ -72,7 +75,8 @@ async fn a_cut_connection_after_the_purchase_buys_once_where_keys_are_honoured()
 /// not made.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ambiguous_purchase_is_made_again_once_and_counted() {
-    let app = TestApp::start_with(TestOptions::default().set("SCRYON_FAKE_PROVIDER_IDEMPOTENT", "false")).await;
+    let app =
+        TestApp::start_with(TestOptions::default().set("SCRYON_FAKE_PROVIDER_IDEMPOTENT", "false")).await;
     app.simulator.fail_next("transcribe", 1, Fault::CutAfterPurchase);
     let audio = unique_wav();
     let id = app.client.upload(audio.clone()).await;
@@ -84,7 +88,10 @@ async fn an_ambiguous_purchase_is_made_again_once_and_counted() {
     let audio = unique_wav();
     let id = app.client.upload(audio.clone()).await;
     let call = app.client.finished(id).await;
-    assert_eq!((call["status"].as_str(), call["errorReason"].as_str()), (Some("FAILED"), Some("provider_submit_unconfirmed")));
+    assert_eq!(
+        (call["status"].as_str(), call["errorReason"].as_str()),
+        (Some("FAILED"), Some("provider_submit_unconfirmed"))
+    );
     assert_eq!(app.bought("transcribe", &audio), 2);
     let verdict = app.verdict_allowing(&["provider_submit_unconfirmed"]).await;
     assert!(verdict.problems.is_empty(), "{:?}", verdict.problems);
@@ -117,7 +124,11 @@ async fn without_diarization_the_labels_of_the_transcription_serve() {
     assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
     let transcript = app.client.get(&format!("/api/calls/{id}/transcript")).await.body;
     assert_eq!(transcript["pipeline"]["diarizationProvider"], "transcript-labels");
-    assert_eq!(transcript["speakers"].as_array().unwrap().len(), 2, "the transcription's labels tell two speakers apart");
+    assert_eq!(
+        transcript["speakers"].as_array().unwrap().len(),
+        2,
+        "the transcription's labels tell two speakers apart"
+    );
     app.finish().await;
 }
 
@@ -128,10 +139,16 @@ async fn nonsense_for_an_analysis_leaves_the_transcript_readable() {
     app.simulator.fail_next("analyze", 2, Fault::Garbage);
     let id = app.client.upload(unique_wav()).await;
     let call = app.client.finished(id).await;
-    assert_eq!((call["status"].as_str(), call["errorReason"].as_str()), (Some("FAILED"), Some("analysis_invalid")));
+    assert_eq!(
+        (call["status"].as_str(), call["errorReason"].as_str()),
+        (Some("FAILED"), Some("analysis_invalid"))
+    );
     assert_eq!(app.client.get(&format!("/api/calls/{id}/transcript")).await.status, 200);
     let analysis = app.client.get(&format!("/api/calls/{id}/analysis")).await;
-    assert_eq!((analysis.status, analysis.body["error"]["details"]["reason"].as_str()), (404, Some("analysis_invalid")));
+    assert_eq!(
+        (analysis.status, analysis.body["error"]["details"]["reason"].as_str()),
+        (404, Some("analysis_invalid"))
+    );
     // An operator's reset goes on from there and buys no speech again.
     reset(&app, id).await;
     assert_eq!(finished_run(&app, id, 2).await["status"], "COMPLETED");
@@ -148,11 +165,19 @@ async fn a_reset_reuses_purchases_unless_it_is_told_not_to() {
     reset(&app, id).await;
     let call = finished_run(&app, id, 2).await;
     assert_eq!((app.bought("transcribe", &audio), app.bought("diarize", &audio)), (1, 1));
-    let skipped: Vec<&str> = call["stages"].as_array().unwrap().iter().filter(|s| s["skipReason"] == "reused").map(|s| s["stage"].as_str().unwrap()).collect();
+    let skipped: Vec<&str> = call["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|s| s["skipReason"] == "reused")
+        .map(|s| s["stage"].as_str().unwrap())
+        .collect();
     assert_eq!(skipped, ["transcription", "diarization"]);
     assert_eq!(call["lane"], "backfill");
 
-    app.database.sql("update call_records set status = 'QUEUED', force_paid = true where id = $1", &[&id]).await;
+    app.database
+        .sql("update call_records set status = 'QUEUED', force_paid = true where id = $1", &[&id])
+        .await;
     finished_run(&app, id, 3).await;
     assert_eq!((app.bought("transcribe", &audio), app.bought("diarize", &audio)), (2, 2));
     assert_eq!(causes(&app, id, "transcription").await, ["first succeeded", "reset succeeded"]);
@@ -183,7 +208,10 @@ async fn the_answer_of_a_superseded_request_is_adopted() {
     assert_eq!(call["status"], "COMPLETED");
     assert_eq!(app.bought("transcribe", &audio), 1);
     let transcription = &call["stages"][1];
-    assert_eq!((transcription["state"].as_str(), transcription["skipReason"].as_str()), (Some("SKIPPED"), Some("reused")));
+    assert_eq!(
+        (transcription["state"].as_str(), transcription["skipReason"].as_str()),
+        (Some("SKIPPED"), Some("reused"))
+    );
     app.finish().await;
 }
 

@@ -28,7 +28,8 @@ async fn garbage_is_kept_in_dead_letters_and_the_consumer_lives() {
         (kept == garbage.len() as i64).then_some(())
     })
     .await;
-    let rows = app.database.sql("select body, queue, reason from dead_letters order by length(body)", &[]).await;
+    let rows =
+        app.database.sql("select body, queue, reason from dead_letters order by length(body)", &[]).await;
     assert_eq!(rows[0].get::<_, Vec<u8>>(0), Vec::<u8>::new());
     assert!(rows[0].get::<_, String>(1).ends_with(".preprocessing.live.v1"));
     assert_eq!(rows[0].get::<_, String>(2), "rejected");

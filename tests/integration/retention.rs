@@ -17,7 +17,10 @@ async fn audio_is_gone(app: &TestApp, id: Uuid) {
     eventually("the audio to leave", || async {
         let keys = app.context.blobs.list("tenants").await.unwrap();
         let temp = keys.iter().any(|k| k.contains(&format!("{id}/temp/")));
-        let rows = app.database.number("select count(*) from call_artifacts where artifact_type = 'TEMP_AUDIO'").await;
+        let rows = app
+            .database
+            .number("select count(*) from call_artifacts where artifact_type = 'TEMP_AUDIO'")
+            .await;
         (!temp && rows == 0).then_some(())
     })
     .await;
@@ -27,7 +30,8 @@ async fn reset_and_wait(app: &TestApp, id: Uuid, run: i64) -> serde_json::Value 
     app.database.sql("update call_records set status = 'QUEUED' where id = $1", &[&id]).await;
     eventually("the reset to be answered", || async {
         let call = app.client.call(id).await;
-        (call["run"] == run && matches!(call["status"].as_str(), Some("COMPLETED" | "FAILED"))).then_some(call)
+        (call["run"] == run && matches!(call["status"].as_str(), Some("COMPLETED" | "FAILED")))
+            .then_some(call)
     })
     .await
 }
@@ -42,7 +46,8 @@ async fn a_call_without_audio_is_rebuilt_from_its_raw_answers() {
     audio_is_gone(&app, id).await;
     let call = reset_and_wait(&app, id, 2).await;
     assert_eq!(call["status"], "COMPLETED");
-    let states: Vec<_> = call["stages"].as_array().unwrap().iter().map(|s| s["state"].as_str().unwrap()).collect();
+    let states: Vec<_> =
+        call["stages"].as_array().unwrap().iter().map(|s| s["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["SKIPPED", "SKIPPED", "SKIPPED", "SUCCEEDED", "SUCCEEDED"]);
     assert_eq!((app.bought("transcribe", &audio), app.bought("diarize", &audio)), (1, 1));
     assert_eq!(app.client.get(&format!("/api/calls/{id}/transcript")).await.status, 200);
@@ -75,7 +80,10 @@ async fn a_call_that_never_had_a_result_fails_for_want_of_audio() {
     app.database.sql("delete from call_artifacts", &[]).await;
     app.database.sql("update call_records set completed_run = 0", &[]).await;
     let call = reset_and_wait(&app, id, 2).await;
-    assert_eq!((call["status"].as_str(), call["errorReason"].as_str()), (Some("FAILED"), Some("temp_audio_expired")));
+    assert_eq!(
+        (call["status"].as_str(), call["errorReason"].as_str()),
+        (Some("FAILED"), Some("temp_audio_expired"))
+    );
     app.stop_and_clean().await;
 }
 

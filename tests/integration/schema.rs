@@ -11,7 +11,10 @@ async fn database() -> Database {
 async fn one_call(database: &Database, status: &str, reason: Option<&str>) -> uuid::Uuid {
     let client = database.client().await;
     client
-        .execute("insert into users (tenant_id, external_user_id) values ('default', 'u') on conflict do nothing", &[])
+        .execute(
+            "insert into users (tenant_id, external_user_id) values ('default', 'u') on conflict do nothing",
+            &[],
+        )
         .await
         .unwrap();
     let is_final = matches!(status, "COMPLETED" | "FAILED" | "CANCELLED");
@@ -54,7 +57,10 @@ async fn a_newer_schema_that_breaks_this_program_is_refused() {
     let database = database().await;
     database.sql("update schema_floor set oldest_program = '99991231000000'", &[]).await;
     let error = database.store().check_schema().await.unwrap_err().to_string();
-    assert!(error.contains("too new for this program") && error.contains("Deploy the newer program"), "{error}");
+    assert!(
+        error.contains("too new for this program") && error.contains("Deploy the newer program"),
+        "{error}"
+    );
     database.drop_schema().await;
 }
 
@@ -71,11 +77,15 @@ async fn impossible_rows_are_refused() {
         ("an unknown lane", format!("update call_records set lane = 'fast' where id = '{id}'")),
         (
             "a call of a user of another tenant",
-            format!("insert into tenants (id) values ('t2'); update call_records set tenant_id = 't2' where id = '{id}'"),
+            format!(
+                "insert into tenants (id) values ('t2'); update call_records set tenant_id = 't2' where id = '{id}'"
+            ),
         ),
         (
             "an item done without a time",
-            format!("insert into action_items (call_record_id, tenant_id, user_id, title, status) select id, tenant_id, user_id, 'x', 'DONE' from call_records where id = '{id}'"),
+            format!(
+                "insert into action_items (call_record_id, tenant_id, user_id, title, status) select id, tenant_id, user_id, 'x', 'DONE' from call_records where id = '{id}'"
+            ),
         ),
         ("a tenant id with a slash", "insert into tenants (id) values ('a/b')".to_owned()),
     ] {
@@ -93,14 +103,28 @@ async fn impossible_rows_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_typed_reset_is_legal_from_every_status() {
     let database = database().await;
-    for (status, reason) in
-        [("QUEUED", None), ("TRANSCRIBING", None), ("ANALYZING", None), ("COMPLETED", None), ("FAILED", Some("x")), ("CANCELLED", None)]
-    {
-        for set in ["status = 'QUEUED'", "status = 'QUEUED', error_reason = null", "status = 'QUEUED', force_paid = true"] {
+    for (status, reason) in [
+        ("QUEUED", None),
+        ("TRANSCRIBING", None),
+        ("ANALYZING", None),
+        ("COMPLETED", None),
+        ("FAILED", Some("x")),
+        ("CANCELLED", None),
+    ] {
+        for set in [
+            "status = 'QUEUED'",
+            "status = 'QUEUED', error_reason = null",
+            "status = 'QUEUED', force_paid = true",
+        ] {
             let id = one_call(&database, status, reason).await;
-            let sql = format!("update call_records set {set} where id = $1 returning publish_due is null, error_reason is null, lane, finished_at is null, run_no");
+            let sql = format!(
+                "update call_records set {set} where id = $1 returning publish_due is null, error_reason is null, lane, finished_at is null, run_no"
+            );
             let row = database.sql(&sql, &[&id]).await.remove(0);
-            assert!(row.get::<_, bool>(0), "{status}, {set}: it is announced at once, not when the old announcement is overdue");
+            assert!(
+                row.get::<_, bool>(0),
+                "{status}, {set}: it is announced at once, not when the old announcement is overdue"
+            );
             assert!(row.get::<_, bool>(1) && row.get::<_, bool>(3), "{status}, {set}");
             let lane = if status == "QUEUED" { "live" } else { "backfill" };
             assert_eq!(row.get::<_, String>(2), lane, "{status}, {set}");
@@ -143,7 +167,14 @@ async fn a_typed_delete_takes_children_and_leaves_a_tombstone() {
     assert_eq!(database.number("select count(*) from call_stages").await, 0);
     assert_eq!(database.number("select count(*) from call_artifacts").await, 0);
     let target: String = database.sql("select target from storage_tombstones", &[]).await[0].get(0);
-    assert!(target.starts_with("tenants/default/users/") && target.ends_with(&format!("/calls/{id}/")), "{target}");
-    assert_eq!(database.number("select count(*) from provider_jobs where not live").await, 1, "its answer can serve nobody");
+    assert!(
+        target.starts_with("tenants/default/users/") && target.ends_with(&format!("/calls/{id}/")),
+        "{target}"
+    );
+    assert_eq!(
+        database.number("select count(*) from provider_jobs where not live").await,
+        1,
+        "its answer can serve nobody"
+    );
     database.drop_schema().await;
 }

@@ -21,7 +21,10 @@ async fn every_program_serves_health_and_metrics_from_zero() {
     let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
     for (name, series) in [
         ("scryon-api", "scryon_uploads_in_progress 0"),
-        ("scryon-transcription-worker", "scryon_audio_preprocessing_fallback_total{reason=\"ffmpeg_failed\"} 0"),
+        (
+            "scryon-transcription-worker",
+            "scryon_audio_preprocessing_fallback_total{reason=\"ffmpeg_failed\"} 0",
+        ),
         ("scryon-diarization-worker", "scryon_diarization_fallback_total{reason=\"single_channel\"} 0"),
         ("scryon-analysis-worker", "scryon_action_items_extracted_total 0"),
         ("scryon-sweeper", "scryon_calls_failed_total{reason=\"audio_unreadable\"} 0"),
@@ -29,7 +32,10 @@ async fn every_program_serves_health_and_metrics_from_zero() {
         let program = stack.start(name, &[("SERVER_PORT", "0")]);
         let admin = Client::new(format!("http://{}", address(&program, "admin port open").await));
         assert_eq!(admin.get("/health").await.body["status"], "ok", "{name}");
-        eventually(&format!("{name} to be ready"), || async { (admin.get("/ready").await.status == 200).then_some(()) }).await;
+        eventually(&format!("{name} to be ready"), || async {
+            (admin.get("/ready").await.status == 200).then_some(())
+        })
+        .await;
         for path in ["/metrics", "/actuator/prometheus"] {
             let metrics = admin.get(path).await.text;
             assert!(metrics.contains(series), "{name}{path} lacks {series}");
@@ -49,19 +55,32 @@ async fn calls_are_counted_whoever_made_them_what_they_are() {
     app.client.finished(first).await;
     app.client.finished(second).await;
     app.database
-        .sql("update call_records set status = 'FAILED', error_reason = 'manual_sweep' where id = $1", &[&first])
+        .sql(
+            "update call_records set status = 'FAILED', error_reason = 'manual_sweep' where id = $1",
+            &[&first],
+        )
         .await;
     let shown = || app.metrics();
     eventually("the counters", || async {
         let text = shown();
-        ["scryon_calls_uploaded_total{direction=\"UNKNOWN\"} 2", "scryon_calls_completed_total 2", "scryon_calls_failed_total{reason=\"manual_sweep\"} 1", "scryon_pipeline_total_duration_seconds_count 2"]
-            .iter()
-            .all(|s| text.contains(s))
-            .then_some(())
+        [
+            "scryon_calls_uploaded_total{direction=\"UNKNOWN\"} 2",
+            "scryon_calls_completed_total 2",
+            "scryon_calls_failed_total{reason=\"manual_sweep\"} 1",
+            "scryon_pipeline_total_duration_seconds_count 2",
+        ]
+        .iter()
+        .all(|s| text.contains(s))
+        .then_some(())
     })
     .await;
     let text = shown();
-    assert!(text.contains("http_server_requests_seconds_count{method=\"POST\",status=\"202\",uri=\"/api/calls/analyze\"} 2"), "{text}");
+    assert!(
+        text.contains(
+            "http_server_requests_seconds_count{method=\"POST\",status=\"202\",uri=\"/api/calls/analyze\"} 2"
+        ),
+        "{text}"
+    );
     assert!(text.contains("scryon_transcription_duration_seconds_count{provider=\"fake\"} 2"), "{text}");
     app.stop_and_clean().await;
 }
@@ -75,15 +94,19 @@ async fn log_lines_have_the_fields_that_filters_use() {
     // It carries what was accepted before the broker was reached.
     let _sweeper = stack.start("scryon-sweeper", &[]);
     let json = [("SCRYON_LOG_FORMAT", "json")];
-    let workers: Vec<_> = ["scryon-transcription-worker", "scryon-diarization-worker", "scryon-analysis-worker"]
-        .map(|name| stack.start(name, &json))
-        .into_iter()
-        .collect();
+    let workers: Vec<_> =
+        ["scryon-transcription-worker", "scryon-diarization-worker", "scryon-analysis-worker"]
+            .map(|name| stack.start(name, &json))
+            .into_iter()
+            .collect();
     let client = Client::new(format!("http://{}", address(&api, "API open").await));
     let id = client.upload(unique_wav()).await;
     client.finished(id).await;
     let request = eventually("the access log", || async {
-        api.log().lines().find(|l| l.contains("event=HTTP_REQUEST_COMPLETED") && l.contains("/api/calls/analyze")).map(str::to_owned)
+        api.log()
+            .lines()
+            .find(|l| l.contains("event=HTTP_REQUEST_COMPLETED") && l.contains("/api/calls/analyze"))
+            .map(str::to_owned)
     })
     .await;
     for field in ["reqId=", "method=POST", "status=202", "durationMs="] {
@@ -103,7 +126,10 @@ async fn log_lines_have_the_fields_that_filters_use() {
         }
     }
     stages.sort();
-    assert_eq!(stages, ["ANALYZED", "AUDIO_PREPROCESSED", "DIARIZED", "TRANSCRIBED", "TRANSCRIPT_NORMALIZED"]);
+    assert_eq!(
+        stages,
+        ["ANALYZED", "AUDIO_PREPROCESSED", "DIARIZED", "TRANSCRIBED", "TRANSCRIPT_NORMALIZED"]
+    );
     app.finish().await;
 }
 

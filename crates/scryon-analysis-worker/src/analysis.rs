@@ -14,7 +14,8 @@ use scryon_domain::stage::StageKind;
 use scryon_domain::status::SkipReason;
 use scryon_domain::transcript::Transcript;
 use scryon_providers::{
-    AnalysisEngine, AnalysisRequest, Answer, EngineInfo, HttpClient, ProviderError, analysis_engines, analysis_problems,
+    AnalysisEngine, AnalysisRequest, Answer, EngineInfo, HttpClient, ProviderError, analysis_engines,
+    analysis_problems,
 };
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
 use scryon_runtime::serve::slots;
@@ -44,14 +45,22 @@ impl AnalysisStage {
 
     async fn transcript(&self, cx: &StageContext<'_>) -> Result<Transcript, StageError> {
         let key = cx.input(StageKind::Assembly)?.result_ref.as_deref().ok_or_else(|| {
-            StageError::new(StageErrorKind::Fail(FailureCode::ArtifactMissing), "input_missing", "there is no transcript")
+            StageError::new(
+                StageErrorKind::Fail(FailureCode::ArtifactMissing),
+                "input_missing",
+                "there is no transcript",
+            )
         })?;
         cx.read(key).await
     }
 }
 
 /// Validates, and drops what the transcript does not hold.
-fn checked(engine: &'static str, document: Value, transcript: &Transcript) -> Result<Analysis, ProviderError> {
+fn checked(
+    engine: &'static str,
+    document: Value,
+    transcript: &Transcript,
+) -> Result<Analysis, ProviderError> {
     let malformed = |message: String| ProviderError::Malformed { engine, message };
     let problems = analysis_problems(&document);
     if !problems.is_empty() {
@@ -96,7 +105,12 @@ impl EngineStage for Asking<'_> {
         false
     }
 
-    async fn ask(&self, cx: &StageContext<'_>, index: usize, job: Option<JobId>) -> Result<Asked<Analysis>, ProviderError> {
+    async fn ask(
+        &self,
+        cx: &StageContext<'_>,
+        index: usize,
+        job: Option<JobId>,
+    ) -> Result<Asked<Analysis>, ProviderError> {
         let engine = &self.stage.engines[index];
         let call = &cx.lease.call;
         let answer = engine

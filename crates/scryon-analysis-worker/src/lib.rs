@@ -20,7 +20,11 @@ pub const PROGRAM: Program = Program {
 pub const STAGES: [StageKind; 1] = [StageKind::Analysis];
 
 /// Makes the stages named.
-pub fn stages(ctx: &Context, kit: &WorkerKit, kinds: &[StageKind]) -> Result<Vec<Arc<dyn Stage>>, ProgramError> {
+pub fn stages(
+    ctx: &Context,
+    kit: &WorkerKit,
+    kinds: &[StageKind],
+) -> Result<Vec<Arc<dyn Stage>>, ProgramError> {
     let mut stages: Vec<Arc<dyn Stage>> = Vec::new();
     if kinds.contains(&StageKind::Analysis) {
         stages.push(Arc::new(analysis::AnalysisStage::new(&ctx.config, &kit.http)?));

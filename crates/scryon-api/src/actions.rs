@@ -37,7 +37,8 @@ pub(crate) async fn set_status(
     if !STATUSES.contains(&status) {
         return Err(ApiError::validation("status", format!("must be one of {}", STATUSES.join(", "))));
     }
-    let row = app.store.action_set_status(&caller.0, id, status).await?.ok_or_else(ApiError::action_not_found)?;
+    let row =
+        app.store.action_set_status(&caller.0, id, status).await?.ok_or_else(ApiError::action_not_found)?;
     Ok(HttpResponse::Ok().json(view(&row)))
 }
 

@@ -45,7 +45,12 @@ impl Admission {
         self.with_room(store, tenant, |room| room.in_flight).await.unwrap_or(0)
     }
 
-    async fn with_room<T>(&self, store: &Store, tenant: &TenantId, use_it: impl FnOnce(&mut Room) -> T) -> Option<T> {
+    async fn with_room<T>(
+        &self,
+        store: &Store,
+        tenant: &TenantId,
+        use_it: impl FnOnce(&mut Room) -> T,
+    ) -> Option<T> {
         {
             let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(room) = rooms.get_mut(tenant)

@@ -87,13 +87,20 @@ fn whole_seconds(seconds: f64) -> i64 {
 }
 
 /// GET /api/calls: by cursor, or (with `page` and `size`) as a bare array.
-pub(crate) async fn list(app: Data<App>, caller: Caller, query: Query<ListQuery>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn list(
+    app: Data<App>,
+    caller: Caller,
+    query: Query<ListQuery>,
+) -> Result<HttpResponse, ApiError> {
     let status = query.status.as_deref().map(read_status).transpose()?;
     let status = status.map(CallStatus::as_str);
     if query.page.is_some() || query.size.is_some() {
         let size = page_size(query.size)?;
         let page = query.page.unwrap_or(0);
-        let offset = page.checked_mul(size).filter(|o| *o >= 0).ok_or_else(|| ApiError::validation("page", "is out of range"))?;
+        let offset = page
+            .checked_mul(size)
+            .filter(|o| *o >= 0)
+            .ok_or_else(|| ApiError::validation("page", "is out of range"))?;
         let rows = app.store.calls_list(&caller.0, status, None, size, offset).await?;
         return Ok(HttpResponse::Ok().json(rows.into_iter().map(ListItem::from).collect::<Vec<_>>()));
     }
@@ -102,7 +109,8 @@ pub(crate) async fn list(app: Data<App>, caller: Caller, query: Query<ListQuery>
     let mut rows = app.store.calls_list(&caller.0, status, after, limit + 1, 0).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or_default());
-    let next = rows.last().filter(|_| more).map(|r| cursor(ListPosition { created_at: r.created_at, id: r.id }));
+    let next =
+        rows.last().filter(|_| more).map(|r| cursor(ListPosition { created_at: r.created_at, id: r.id }));
     let items: Vec<ListItem> = rows.into_iter().map(ListItem::from).collect();
     let mut body = json!({"items": items});
     if let Some(next) = next {
@@ -120,7 +128,10 @@ fn page_size(wanted: Option<i64>) -> Result<i64, ApiError> {
 
 fn read_status(text: &str) -> Result<CallStatus, ApiError> {
     text.parse().map_err(|_e| {
-        ApiError::validation("status", "must be QUEUED, TRANSCRIBING, ANALYZING, COMPLETED, FAILED or CANCELLED")
+        ApiError::validation(
+            "status",
+            "must be QUEUED, TRANSCRIBING, ANALYZING, COMPLETED, FAILED or CANCELLED",
+        )
     })
 }
 
@@ -145,9 +156,14 @@ pub(crate) struct StatusQuery {
 }
 
 /// GET /api/calls/status: many calls at once, and when to ask again.
-pub(crate) async fn status(app: Data<App>, caller: Caller, query: Query<StatusQuery>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn status(
+    app: Data<App>,
+    caller: Caller,
+    query: Query<StatusQuery>,
+) -> Result<HttpResponse, ApiError> {
     let ids = query.ids.split(',').map(str::trim).filter(|t| !t.is_empty());
-    let ids = ids.map(|t| t.parse().map_err(|_e| ApiError::validation("ids", "holds something that is not a UUID")));
+    let ids = ids
+        .map(|t| t.parse().map_err(|_e| ApiError::validation("ids", "holds something that is not a UUID")));
     let ids: Vec<CallId> = ids.collect::<Result<_, _>>()?;
     if ids.len() > MOST_IDS {
         return Err(ApiError::validation("ids", format!("holds more than {MOST_IDS} ids")));
@@ -165,13 +181,18 @@ fn next_poll_ms(waiting: bool, in_flight: i64) -> i64 {
 }
 
 /// GET /api/calls/{id}
-pub(crate) async fn detail(app: Data<App>, caller: Caller, path: Path<String>) -> Result<HttpResponse, ApiError> {
-    let row = app.store.call_detail(&caller.0, call_id(&path)?).await?.ok_or_else(ApiError::call_not_found)?;
+pub(crate) async fn detail(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let row =
+        app.store.call_detail(&caller.0, call_id(&path)?).await?.ok_or_else(ApiError::call_not_found)?;
     let ttl = Duration::from_std(app.limits.audio_ttl).unwrap_or_else(|_e| Duration::hours(24));
-    Ok(HttpResponse::Ok().json(view(row, ttl)))
+    Ok(HttpResponse::Ok().json(view(&row, ttl)))
 }
 
-fn view(row: CallDetailRow, audio_ttl: Duration) -> Value {
+fn view(row: &CallDetailRow, audio_ttl: Duration) -> Value {
     let reprocessable = row.has_audio.then_some(row.finished_at).flatten().map(|at| at + audio_ttl);
     let mut view = json!({
         "id": row.id,
@@ -210,7 +231,11 @@ fn view(row: CallDetailRow, audio_ttl: Duration) -> Value {
 }
 
 /// DELETE /api/calls/{id}: the row and all that belongs to it; objects leave in the next storage sweep.
-pub(crate) async fn delete(app: Data<App>, caller: Caller, path: Path<String>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn delete(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
     if app.store.call_delete(&caller.0, call_id(&path)?).await? {
         Ok(HttpResponse::NoContent().finish())
     } else {
@@ -224,7 +249,10 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_as_it_went() {
-        let position = ListPosition { created_at: DateTime::from_timestamp_micros(1_789_000_000_123_456).unwrap(), id: Uuid::now_v7() };
+        let position = ListPosition {
+            created_at: DateTime::from_timestamp_micros(1_789_000_000_123_456).unwrap(),
+            id: Uuid::now_v7(),
+        };
         assert_eq!(read_cursor(&cursor(position)).unwrap(), position);
         for bad in ["", "x", "12-zz", "-", "ffffffffffffffffffff-00000000000000000000000000000000"] {
             assert!(read_cursor(bad).is_err(), "{bad}");

@@ -45,7 +45,11 @@ pub(crate) async fn transcript(
 }
 
 /// GET /api/calls/{id}/analysis
-pub(crate) async fn analysis(app: Data<App>, caller: Caller, path: Path<String>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn analysis(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let row = document(&app, &caller, &path, "ANALYSIS_JSON").await?;
     let Some(key) = &row.storage_key else { return Err(no_analysis(&row)) };
     let body = app.blobs.get(&BlobKey::stored(key), LIMIT).await?;
@@ -63,7 +67,12 @@ fn no_analysis(row: &DocumentRow) -> ApiError {
     ApiError::analysis_not_available(reason.unwrap_or("not_analyzed"))
 }
 
-async fn document(app: &App, caller: &Caller, id: &str, artifact_type: &str) -> Result<DocumentRow, ApiError> {
+async fn document(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    artifact_type: &str,
+) -> Result<DocumentRow, ApiError> {
     let row = app.store.call_document(&caller.0, call_id(id)?, artifact_type).await?;
     row.ok_or_else(ApiError::call_not_found)
 }

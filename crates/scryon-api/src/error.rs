@@ -34,7 +34,8 @@ impl ApiError {
     /// 400 with the field that is wrong and how.
     pub(crate) fn validation(field: &str, problem: impl Into<String>) -> Self {
         let problem = problem.into();
-        Self::new(StatusCode::BAD_REQUEST, "validation_failed", format!("{field}: {problem}")).with("field", field)
+        Self::new(StatusCode::BAD_REQUEST, "validation_failed", format!("{field}: {problem}"))
+            .with("field", field)
     }
 
     /// 401: no key where one is needed.
@@ -65,13 +66,15 @@ impl ApiError {
 
     /// 404 on a finished call.
     pub(crate) fn analysis_not_available(reason: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "analysis_not_available", "This call has no analysis.").with("reason", reason)
+        Self::new(StatusCode::NOT_FOUND, "analysis_not_available", "This call has no analysis.")
+            .with("reason", reason)
     }
 
     /// 422 while a document does not exist yet.
     pub(crate) fn call_not_completed(status: &str, error_reason: Option<&str>) -> Self {
-        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "call_not_completed", "This is not ready yet.")
-            .with("status", status);
+        let mut error =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "call_not_completed", "This is not ready yet.")
+                .with("status", status);
         if let Some(reason) = error_reason {
             error.message = scryon_domain::failure::reader_message(reason).to_owned();
             error = error.with("errorReason", reason);
@@ -88,14 +91,22 @@ impl ApiError {
 
     /// 405.
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This route does not take that method.")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This route does not take that method.",
+        )
     }
 
     /// 413.
     pub(crate) fn too_large(limit: u64) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", format!("More than {limit} bytes are not accepted."))
-            .with("limitBytes", limit)
-            .closing()
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("More than {limit} bytes are not accepted."),
+        )
+        .with("limitBytes", limit)
+        .closing()
     }
 
     /// 415.
@@ -105,14 +116,21 @@ impl ApiError {
 
     /// 408: the body came too slowly.
     pub(crate) fn too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", "The upload was too slow and was given up; nothing was kept.")
-            .closing()
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "upload_too_slow",
+            "The upload was too slow and was given up; nothing was kept.",
+        )
+        .closing()
     }
 
     /// 409: the same request is being carried out.
     pub(crate) fn in_flight() -> Self {
-        let mut error =
-            Self::new(StatusCode::CONFLICT, "idempotency_in_flight", "A request with this Idempotency-Key is being carried out.");
+        let mut error = Self::new(
+            StatusCode::CONFLICT,
+            "idempotency_in_flight",
+            "A request with this Idempotency-Key is being carried out.",
+        );
         error.retry_after = Some(Duration::from_secs(2));
         error
     }

@@ -73,7 +73,15 @@ pub(crate) async fn begin(
 impl Hold {
     fn start(store: &Store, owner: &Owner, route: &'static str, key: String, call_id: CallId) -> Self {
         let ended = CancellationToken::new();
-        let hold = Self { store: store.clone(), owner: owner.clone(), route, key, call_id, ended: ended.clone(), kept: false };
+        let hold = Self {
+            store: store.clone(),
+            owner: owner.clone(),
+            route,
+            key,
+            call_id,
+            ended: ended.clone(),
+            kept: false,
+        };
         let (store, owner, key) = (hold.store.clone(), hold.owner.clone(), hold.key.clone());
         tokio::spawn(async move {
             loop {

@@ -77,7 +77,10 @@ fn check_key(request: &ServiceRequest, keys: &[String]) -> Result<(), ApiError> 
         return Ok(());
     }
     let headers = request.headers();
-    let sent = headers.get("x-scryon-api-key").or_else(|| headers.get("x-api-key")).ok_or_else(ApiError::auth_missing)?;
+    let sent = headers
+        .get("x-scryon-api-key")
+        .or_else(|| headers.get("x-api-key"))
+        .ok_or_else(ApiError::auth_missing)?;
     let sent = Sha256::digest(sent.as_bytes());
     let known = keys.iter().fold(false, |known, key| known | (Sha256::digest(key.as_bytes()) == sent));
     if known { Ok(()) } else { Err(ApiError::auth_invalid()) }

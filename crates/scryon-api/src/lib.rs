@@ -6,8 +6,8 @@ mod calls;
 mod documents;
 mod error;
 mod health;
-mod identity;
 mod idempotency;
+mod identity;
 mod metadata;
 mod request_id;
 mod upload;
@@ -135,7 +135,9 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
 /// Nobody serves strangers by accident, and nobody believes tokens are checked when they are not.
 fn refuse_open_door(ctx: &Context, listener: &TcpListener) -> Result<(), ProgramError> {
     let api = &ctx.config.api;
-    if let Some(name) = ctx.config.reserved.iter().find(|n| n.starts_with("FIREBASE_") || n.starts_with("SCRYON_AUTH_")) {
+    if let Some(name) =
+        ctx.config.reserved.iter().find(|n| n.starts_with("FIREBASE_") || n.starts_with("SCRYON_AUTH_"))
+    {
         return Err(ProgramError::Setup(format!(
             "{name} is set, but this version cannot verify tokens and would take everybody for one user. Unset it, or run a version that can."
         )));
@@ -182,5 +184,6 @@ fn routes(config: &mut web::ServiceConfig) {
 
 /// A resource whose other methods answer in the envelope too.
 fn resource(path: &str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::method_not_allowed()) }))
+    web::resource(path)
+        .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::method_not_allowed()) }))
 }

@@ -47,24 +47,37 @@ pub(crate) fn parse(body: &[u8]) -> Result<Envelope, ApiError> {
     }
     // serde's message may quote the value: only the position is repeated.
     serde_json::from_str(body).map_err(|e| {
-        ApiError::validation("metadata", format!("is not the documented JSON object (line {}, column {})", e.line(), e.column()))
+        ApiError::validation(
+            "metadata",
+            format!("is not the documented JSON object (line {}, column {})", e.line(), e.column()),
+        )
     })
 }
 
 /// Puts both together and checks every field.
-pub(crate) fn new_call(envelope: Envelope, plain: PlainParts, file_name: Option<String>) -> Result<NewCall, ApiError> {
+pub(crate) fn new_call(
+    envelope: Envelope,
+    plain: PlainParts,
+    file_name: Option<String>,
+) -> Result<NewCall, ApiError> {
     let free_form = envelope.metadata.filter(|v| !v.is_null());
     if let Some(value) = &free_form {
         if !value.is_object() {
             return Err(ApiError::validation("metadata.metadata", "must be an object"));
         }
         if value.to_string().len() > FREE_FORM {
-            return Err(ApiError::validation("metadata.metadata", format!("must be at most {FREE_FORM} bytes of JSON")));
+            return Err(ApiError::validation(
+                "metadata.metadata",
+                format!("must be at most {FREE_FORM} bytes of JSON"),
+            ));
         }
     }
     let duration = envelope.duration_seconds;
     if duration.is_some_and(|d| !d.is_finite() || !(0.0..=1e7).contains(&d)) {
-        return Err(ApiError::validation("metadata.durationSeconds", "must be a number of seconds, 0 or more"));
+        return Err(ApiError::validation(
+            "metadata.durationSeconds",
+            "must be a number of seconds, 0 or more",
+        ));
     }
     Ok(NewCall {
         title: text("title", envelope.title.or(plain.title), 500)?,
@@ -113,8 +126,17 @@ mod tests {
 
     #[test]
     fn the_envelope_wins_over_plain_parts() {
-        let plain = PlainParts { title: Some("plain".into()), phone_number: Some(" 123 ".into()), ..PlainParts::default() };
-        let call = new_call(parse(br#"{"title":" Review ","direction":"outgoing"}"#).unwrap(), plain, Some("a.wav".into())).unwrap();
+        let plain = PlainParts {
+            title: Some("plain".into()),
+            phone_number: Some(" 123 ".into()),
+            ..PlainParts::default()
+        };
+        let call = new_call(
+            parse(br#"{"title":" Review ","direction":"outgoing"}"#).unwrap(),
+            plain,
+            Some("a.wav".into()),
+        )
+        .unwrap();
         assert_eq!(call.title.as_deref(), Some("Review"));
         assert_eq!(call.phone_number.as_deref(), Some("123"));
         assert_eq!(call.direction, "OUTGOING");

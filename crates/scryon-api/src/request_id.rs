@@ -43,7 +43,9 @@ pub(crate) async fn around<B: MessageBody>(
     let started = Instant::now();
     let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let ids = RequestIds {
-        request: header(HEADER.as_str()).filter(|id| is_usable(id)).unwrap_or_else(|| Uuid::new_v4().to_string()),
+        request: header(HEADER.as_str())
+            .filter(|id| is_usable(id))
+            .unwrap_or_else(|| Uuid::new_v4().to_string()),
         trace: TraceParent::continue_or_start(header("traceparent").as_deref()).hop().to_string(),
     };
     let method = request.method().as_str().to_owned();

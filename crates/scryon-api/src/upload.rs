@@ -51,7 +51,9 @@ pub(crate) async fn analyze(
         None => None,
         Some(key) => match idempotency::begin(&app.store, &owner, ROUTE, key, call_id).await? {
             Key::Ours(hold) => Some(hold),
-            Key::Done { fingerprint, response } => return repeat(&request, &app, payload, &fingerprint, response).await,
+            Key::Done { fingerprint, response } => {
+                return repeat(&request, &app, payload, &fingerprint, response).await;
+            }
         },
     };
     let progress = Progress(&app);
@@ -74,7 +76,11 @@ impl Drop for Progress<'_> {
 }
 
 fn refuse_by_header(request: &HttpRequest, limit: u64) -> Result<(), ApiError> {
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let length = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit) {
         return Err(ApiError::too_large(limit));
     }
@@ -130,7 +136,9 @@ impl<'a> Form<'a> {
 
     async fn read(&mut self, request: &HttpRequest, payload: Payload) -> Result<(), ApiError> {
         if !is_multipart(request) {
-            return Err(ApiError::unsupported_media("Send the recording as multipart/form-data with a part named `file`."));
+            return Err(ApiError::unsupported_media(
+                "Send the recording as multipart/form-data with a part named `file`.",
+            ));
         }
         let mut parts = Multipart::new(request.headers(), payload);
         let mut count = 0;
@@ -151,7 +159,10 @@ impl<'a> Form<'a> {
             return self.file(field).await;
         }
         let body = self.text(field).await?;
-        let text = || String::from_utf8(body.clone()).map_err(|_e| ApiError::validation(&name, "is not UTF-8").closing());
+        let text = || {
+            String::from_utf8(body.clone())
+                .map_err(|_e| ApiError::validation(&name, "is not UTF-8").closing())
+        };
         match name.as_str() {
             "metadata" => self.envelope = Some(parse(&body).map_err(ApiError::closing)?),
             "title" => self.plain.title = Some(text()?),
@@ -235,7 +246,10 @@ impl<'a> Form<'a> {
 
     fn finish(self) -> Result<(NewCall, BlobWriter, MediaType), ApiError> {
         let Some((writer, media)) = self.recording else {
-            return Err(ApiError::validation("file", "is missing: send the recording in a part named `file`"));
+            return Err(ApiError::validation(
+                "file",
+                "is missing: send the recording in a part named `file`",
+            ));
         };
         let call = new_call(self.envelope.unwrap_or_default(), self.plain, self.sent_name)?;
         Ok((call, writer, media))
@@ -269,7 +283,13 @@ struct Clock {
 impl Clock {
     fn new(app: &App) -> Self {
         let limits = app.limits;
-        Self { started: Instant::now(), bytes: 0, limit: limits.request, min_rate: limits.min_rate, total: limits.total }
+        Self {
+            started: Instant::now(),
+            bytes: 0,
+            limit: limits.request,
+            min_rate: limits.min_rate,
+            total: limits.total,
+        }
     }
 
     async fn next<T>(&self, stream: &mut (impl Stream<Item = T> + Unpin)) -> Result<Option<T>, ApiError> {

@@ -142,8 +142,10 @@ impl Blobs {
 
     /// Deletes everything under a prefix; gives the number of objects.
     pub async fn delete_prefix(&self, prefix: &str) -> Result<usize, BlobError> {
-        let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|e| BlobError::Unavailable(e.to_string()))?;
-        let found: Vec<Path> = self.store.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect().await?;
+        let prefix =
+            Path::parse(prefix.trim_end_matches('/')).map_err(|e| BlobError::Unavailable(e.to_string()))?;
+        let found: Vec<Path> =
+            self.store.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect().await?;
         for location in &found {
             match self.store.delete(location).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -155,7 +157,8 @@ impl Blobs {
 
     /// Every key under a prefix.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, BlobError> {
-        let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|e| BlobError::Unavailable(e.to_string()))?;
+        let prefix =
+            Path::parse(prefix.trim_end_matches('/')).map_err(|e| BlobError::Unavailable(e.to_string()))?;
         Ok(self.store.list(Some(&prefix)).map_ok(|meta| meta.location.to_string()).try_collect().await?)
     }
 
@@ -181,7 +184,9 @@ fn s3(settings: &StorageSettings) -> Result<object_store::aws::AmazonS3, BlobErr
         .with_secret_access_key(&settings.secret_key.0)
         .with_virtual_hosted_style_request(!settings.path_style)
         .with_client_options(
-            ClientOptions::new().with_timeout(Duration::from_secs(20)).with_connect_timeout(Duration::from_secs(3)),
+            ClientOptions::new()
+                .with_timeout(Duration::from_secs(20))
+                .with_connect_timeout(Duration::from_secs(3)),
         )
         .with_retry(RetryConfig {
             max_retries: 3,

@@ -130,7 +130,11 @@ impl Drop for BlobWriter {
 }
 
 /// Sends a complete file to the remote store: whole when it fits one part, else part by part.
-async fn send_spooled(spool: &dyn ObjectStore, remote: &dyn ObjectStore, path: &Path) -> Result<(), BlobError> {
+async fn send_spooled(
+    spool: &dyn ObjectStore,
+    remote: &dyn ObjectStore,
+    path: &Path,
+) -> Result<(), BlobError> {
     let size = spool.head(path).await?.size;
     if size <= S3_PART as u64 {
         let whole: Bytes = spool.get(path).await?.bytes().await?;

@@ -23,7 +23,8 @@ impl Api {
             .user_agent(concat!("scryon-cli/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| Failure::new(Failure::STOPPED, e.to_string()))?;
-        let key = key.and_then(|k| k.split(',').next()).map(str::trim).filter(|k| !k.is_empty()).map(str::to_owned);
+        let key =
+            key.and_then(|k| k.split(',').next()).map(str::trim).filter(|k| !k.is_empty()).map(str::to_owned);
         Ok(Self { client, base: base.trim_end_matches('/').to_owned(), key })
     }
 
@@ -45,7 +46,10 @@ impl Api {
     /// Sends and sorts out refusals.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|e| {
-            Failure::new(Failure::UNAVAILABLE, format!("the API at {} did not answer: {}", self.base, innermost(&e)))
+            Failure::new(
+                Failure::UNAVAILABLE,
+                format!("the API at {} did not answer: {}", self.base, innermost(&e)),
+            )
         })?;
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
     }
@@ -82,7 +86,8 @@ impl Api {
     }
 
     pub(crate) async fn transcript(&self, id: &str, accept: &str) -> Result<String, Failure> {
-        let response = self.send(self.get(&format!("/api/calls/{id}/transcript")).header("Accept", accept)).await?;
+        let response =
+            self.send(self.get(&format!("/api/calls/{id}/transcript")).header("Accept", accept)).await?;
         response.text().await.map_err(|e| Failure::new(Failure::UNAVAILABLE, innermost(&e)))
     }
 

@@ -23,8 +23,11 @@ pub(crate) async fn check(database: Option<&str>, amqp: Option<&str>) -> Result<
         store.ping().await.map_err(Failure::from_store)?;
     }
     if let Some(url) = amqp {
-        let settings =
-            QueueSettings { url: url.to_owned(), prefix: "scryon".to_owned(), program: "scryon-check".to_owned() };
+        let settings = QueueSettings {
+            url: url.to_owned(),
+            prefix: "scryon".to_owned(),
+            program: "scryon-check".to_owned(),
+        };
         let connection = scryon_queue::connect(&settings, "check")
             .await
             .map_err(|e| Failure::new(Failure::UNAVAILABLE, e.to_string()))?;

@@ -85,7 +85,10 @@ impl Output {
 
     pub(crate) fn migrations(self, done: &[String], down: bool) -> Result<u8, Failure> {
         if self.json {
-            return self.line(&json!({"applied": if down { &[] } else { done }, "reverted": if down { done } else { &[] }}).to_string());
+            return self.line(
+                &json!({"applied": if down { &[] } else { done }, "reverted": if down { done } else { &[] }})
+                    .to_string(),
+            );
         }
         let word = if down { "reverted" } else { "applied" };
         for migration in done {
@@ -124,14 +127,25 @@ impl Output {
             return self.line(&call.to_string());
         }
         self.line(&format!("{}  {}", text(&call["id"]), text(&call["status"])))?;
-        for field in ["title", "errorReason", "errorMessage", "durationSeconds", "direction", "createdAt", "reprocessableUntil", "queuePosition"] {
+        for field in [
+            "title",
+            "errorReason",
+            "errorMessage",
+            "durationSeconds",
+            "direction",
+            "createdAt",
+            "reprocessableUntil",
+            "queuePosition",
+        ] {
             if !call[field].is_null() {
                 self.line(&format!("  {field:<18} {}", text(&call[field])))?;
             }
         }
         for stage in call["stages"].as_array().into_iter().flatten() {
             let mut line = format!("  {:<18} {:<10}", text(&stage["stage"]), text(&stage["state"]));
-            for (field, unit) in [("engine", ""), ("durationMs", " ms"), ("skipReason", ""), ("errorCode", "")] {
+            for (field, unit) in
+                [("engine", ""), ("durationMs", " ms"), ("skipReason", ""), ("errorCode", "")]
+            {
                 if !stage[field].is_null() {
                     line.push_str(&format!("  {}{unit}", text(&stage[field])));
                 }
@@ -145,7 +159,12 @@ impl Output {
         if self.json {
             return self.line(&analysis.to_string());
         }
-        for (label, field) in [("title", "suggestedTitle"), ("type", "callType"), ("summary", "executiveSummary"), ("outcome", "conversationOutcome")] {
+        for (label, field) in [
+            ("title", "suggestedTitle"),
+            ("type", "callType"),
+            ("summary", "executiveSummary"),
+            ("outcome", "conversationOutcome"),
+        ] {
             if let Some(value) = analysis[field].as_str() {
                 self.line(&format!("{label:<10} {value}"))?;
             }
@@ -156,12 +175,21 @@ impl Output {
         let items = analysis["actionItems"].as_array().cloned().unwrap_or_default();
         self.line(&format!("{} action item{}", items.len(), if items.len() == 1 { "" } else { "s" }))?;
         for item in &items {
-            let owner = item["ownerDisplayName"].as_str().or(item["ownerSpeakerLabel"].as_str()).unwrap_or("nobody named");
+            let owner = item["ownerDisplayName"]
+                .as_str()
+                .or(item["ownerSpeakerLabel"].as_str())
+                .unwrap_or("nobody named");
             let due = item["dueDate"].as_str().map(|d| format!(", due {d}")).unwrap_or_default();
-            let sources: Vec<&str> = item["sourceSegmentIds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            self.line(&format!("  - {}\n      owner {owner}{due}, said in {}", text(&item["title"]), sources.join(", ")))?;
+            let sources: Vec<&str> =
+                item["sourceSegmentIds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            self.line(&format!(
+                "  - {}\n      owner {owner}{due}, said in {}",
+                text(&item["title"]),
+                sources.join(", ")
+            ))?;
         }
-        let warnings: Vec<&str> = analysis["qualityWarnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let warnings: Vec<&str> =
+            analysis["qualityWarnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if !warnings.is_empty() {
             self.line(&format!("{:<10} {}", "warnings", warnings.join(", ")))?;
         }

@@ -52,7 +52,8 @@ impl UploadArguments {
             ("direction", &self.direction),
             ("recordedAt", &self.recorded_at),
         ];
-        let set = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
+        let set =
+            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
         Value::Object(set.collect::<Map<_, _>>())
     }
 }
@@ -91,7 +92,8 @@ async fn send(api: &Api, output: &Output, file: &Path, metadata: &Value) -> Resu
     loop {
         tries += 1;
         let form = form(output, file, metadata).await?;
-        let sent = api.send(api.post("/api/calls/analyze").header("Idempotency-Key", &key).multipart(form)).await;
+        let sent =
+            api.send(api.post("/api/calls/analyze").header("Idempotency-Key", &key).multipart(form)).await;
         match sent {
             Ok(response) => {
                 return response.json().await.map_err(|e| Failure::new(Failure::UNAVAILABLE, e.to_string()));
@@ -133,7 +135,11 @@ fn bytes_bar(output: &Output, length: u64, name: &str) -> ProgressBar {
 
 /// Nothing is drawn where nobody watches.
 fn bar(output: &Output, bar: ProgressBar, template: &str) -> ProgressBar {
-    bar.set_draw_target(if output.is_watched() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() });
+    bar.set_draw_target(if output.is_watched() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    });
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
@@ -146,7 +152,8 @@ async fn wait(api: &Api, output: &Output, file: &Path, id: &str) -> Result<Value
     loop {
         let call = api.call(id).await?;
         let stages = call["stages"].as_array().cloned().unwrap_or_default();
-        let done = stages.iter().filter(|s| matches!(s["state"].as_str(), Some("SUCCEEDED" | "SKIPPED"))).count();
+        let done =
+            stages.iter().filter(|s| matches!(s["state"].as_str(), Some("SUCCEEDED" | "SKIPPED"))).count();
         bar.set_position(done as u64);
         let now = working_on(&call, &stages);
         bar.set_message(format!("{} {now}", file.display()));

@@ -8,8 +8,8 @@ pub mod value;
 
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
-    ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings, TelemetrySettings,
-    WorkerSettings,
+    ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings,
+    TelemetrySettings, WorkerSettings,
 };
 
 /// Everything that can be set.
@@ -39,7 +39,10 @@ const OLD_NAMES: &[(&str, &str)] = &[
     ("SCRYON_PIPELINE_LOGGING_ENABLED", "use SCRYON_LOG"),
     ("SCRYON_DEBUG_ENDPOINTS_ENABLED", "GET /api/calls/{id} shows the stages of a call"),
     ("MANAGEMENT_TRACING_ENABLED", "use SCRYON_TRACING_ENABLED"),
-    ("MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE", "health and metrics are on the admin port, SCRYON_ADMIN_PORT"),
+    (
+        "MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE",
+        "health and metrics are on the admin port, SCRYON_ADMIN_PORT",
+    ),
     ("SENTRY_DSN", "errors are in the logs; use SCRYON_LOG_FORMAT=json to ship them"),
     ("SENTRY_ENVIRONMENT", "errors are in the logs"),
     ("SENTRY_TRACES_SAMPLE_RATE", "errors are in the logs"),
@@ -204,7 +207,10 @@ fn refuse_unknown(env: &dyn Env) -> Result<(), ConfigError> {
     names.sort();
     for name in names {
         if name.starts_with("SCRYON_") && !known(&name) {
-            let near = entries().map(|e| e.name).filter(|k| distance(k, &name) <= 3).min_by_key(|k| distance(k, &name));
+            let near = entries()
+                .map(|e| e.name)
+                .filter(|k| distance(k, &name) <= 3)
+                .min_by_key(|k| distance(k, &name));
             let hint = near.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
             return Err(ConfigError::Unknown { name, hint });
         }
@@ -254,9 +260,12 @@ pub fn manual() -> String {
     for entry in entries() {
         if entry.group != group {
             group = entry.group;
-            out.push_str(&format!("\n## {group}\n\n| variable | default | allowed | meaning |\n|---|---|---|---|\n"));
+            out.push_str(&format!(
+                "\n## {group}\n\n| variable | default | allowed | meaning |\n|---|---|---|---|\n"
+            ));
         }
-        let default = if entry.default.is_empty() { "(empty)".to_owned() } else { format!("`{}`", entry.default) };
+        let default =
+            if entry.default.is_empty() { "(empty)".to_owned() } else { format!("`{}`", entry.default) };
         let secret = if entry.secret { " Never shown in logs." } else { "" };
         out.push_str(&format!(
             "| `{}` | {default} | {} | {}{secret} |\n",
@@ -269,7 +278,9 @@ pub fn manual() -> String {
     for (name, advice) in OLD_NAMES {
         out.push_str(&format!("| `{name}` | {advice} |\n"));
     }
-    out.push_str("\n## Reserved names\n\nThey belong to features this version does not have yet. They may be set.\n\n");
+    out.push_str(
+        "\n## Reserved names\n\nThey belong to features this version does not have yet. They may be set.\n\n",
+    );
     for name in LATER_NAMES {
         out.push_str(&format!("- `{name}`\n"));
     }

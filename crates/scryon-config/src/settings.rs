@@ -2,8 +2,8 @@
 
 use crate::settings;
 use crate::value::{
-    ByteSize, ChannelRoles, Count, Decimal, Hours, List, LogFormat, Millis, Minutes, Secret, SecretList, Seconds,
-    Stages, StorageProvider,
+    ByteSize, ChannelRoles, Count, Decimal, Hours, List, LogFormat, Millis, Minutes, Seconds, Secret,
+    SecretList, Stages, StorageProvider,
 };
 
 settings! {

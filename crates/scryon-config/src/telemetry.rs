@@ -23,7 +23,8 @@ const QUIET: &str = "lapin=off,actix_server=warn,actix_http=warn";
 
 /// Starts logging for this process. A second call (several programs in one process) changes nothing.
 pub fn init(settings: &TelemetrySettings) {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log_filter)).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log_filter))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let _already_started = match settings.log_format {
         LogFormat::Pretty => registry
@@ -100,7 +101,9 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        for span in
+            context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             if let Some(outer) = span.extensions().get::<Fields>() {
                 for (name, value) in &outer.0 {
                     fields.set(name, value.clone());
@@ -169,7 +172,10 @@ mod tests {
     fn a_kv_line_is_one_line_whatever_it_holds() {
         let text = line(LogFormat::Kv, "INFO", "scryon", &fields());
         let tail = text.split_once(" target=scryon ").unwrap().1;
-        assert_eq!(tail, "callId=c1 durationMs=12 reason=\"two words\\n\\\"quoted\\\"\" msg=\"stage done\"\n");
+        assert_eq!(
+            tail,
+            "callId=c1 durationMs=12 reason=\"two words\\n\\\"quoted\\\"\" msg=\"stage done\"\n"
+        );
     }
 
     #[test]
@@ -186,7 +192,8 @@ mod tests {
     fn fields_of_the_spans_around_an_event_are_part_of_its_line() {
         use std::sync::Mutex;
         static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-        let layer = LineLayer { form: LogFormat::Kv, write: |line| LINES.lock().unwrap().push(line.to_owned()) };
+        let layer =
+            LineLayer { form: LogFormat::Kv, write: |line| LINES.lock().unwrap().push(line.to_owned()) };
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("stage", callId = "c7", stage = "assembly");

@@ -31,10 +31,7 @@ fn every_default_is_allowed_and_every_name_is_single() {
 
 #[test]
 fn a_value_that_is_not_allowed_stops_the_start_with_variable_value_and_allowed() {
-    assert_eq!(
-        error(&[("SERVER_PORT", "eighty")]),
-        "SERVER_PORT=eighty is not allowed; allowed: 0 to 65535"
-    );
+    assert_eq!(error(&[("SERVER_PORT", "eighty")]), "SERVER_PORT=eighty is not allowed; allowed: 0 to 65535");
     assert_eq!(
         error(&[("SCRYON_LOG_FORMAT", "xml")]),
         "SCRYON_LOG_FORMAT=xml is not allowed; allowed: kv, json or pretty"
@@ -47,7 +44,10 @@ fn a_value_that_is_not_allowed_stops_the_start_with_variable_value_and_allowed()
 fn a_secret_does_not_show_even_when_it_is_refused() {
     let text = error(&[("SCRYON_API_KEY", "first,,third")]);
     assert!(text.starts_with("SCRYON_API_KEY=(secret)"), "{text}");
-    let config = Config::from_env(&env(&[("SCRYON_API_KEY", "planted-key"), ("DATABASE_URL", "postgres://u:planted-pw@h/d")]));
+    let config = Config::from_env(&env(&[
+        ("SCRYON_API_KEY", "planted-key"),
+        ("DATABASE_URL", "postgres://u:planted-pw@h/d"),
+    ]));
     assert!(!format!("{config:?}").contains("planted"));
 }
 

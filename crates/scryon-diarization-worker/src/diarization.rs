@@ -11,7 +11,9 @@ use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::{CallId, JobId};
 use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION};
 use scryon_domain::stage::StageKind;
-use scryon_providers::{DiarizationEngine, DiarizationRequest, EngineInfo, HttpClient, ProviderError, diarization_engines};
+use scryon_providers::{
+    DiarizationEngine, DiarizationRequest, EngineInfo, HttpClient, ProviderError, diarization_engines,
+};
 use scryon_runtime::audio::StoredAudio;
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
 use scryon_runtime::serve::slots;
@@ -59,7 +61,8 @@ impl EngineStage for DiarizationStage {
         index: usize,
         job: Option<JobId>,
     ) -> Result<Asked<Diarization>, ProviderError> {
-        let audio = StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))?;
+        let audio =
+            StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))?;
         let request = DiarizationRequest { audio: &audio, direction: cx.lease.call.parties.direction, job };
         Ok(Asked::Answer(self.engines[index].diarize(request).await?))
     }

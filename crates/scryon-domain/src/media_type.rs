@@ -31,7 +31,8 @@ const MOV: MediaType = media("mov", "video/quicktime");
 const THREE_GP: MediaType = media("3gp", "video/3gpp");
 
 /// The GUID an ASF file begins with.
-const ASF: [u8; 16] = [0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62, 0xCE, 0x6C];
+const ASF: [u8; 16] =
+    [0x30, 0x26, 0xB2, 0x75, 0x8E, 0x66, 0xCF, 0x11, 0xA6, 0xD9, 0x00, 0xAA, 0x00, 0x62, 0xCE, 0x6C];
 /// The EBML header of Matroska and WebM.
 const EBML: [u8; 4] = [0x1A, 0x45, 0xDF, 0xA3];
 
@@ -88,7 +89,8 @@ fn mpeg_audio(head: &[u8]) -> Option<MediaType> {
     }
     let (version, layer) = ((second >> 3) & 3, (second >> 1) & 3);
     let (bitrate, rate) = (third >> 4, (third >> 2) & 3);
-    let valid = second & 0xE0 == 0xE0 && version != 1 && layer != 0 && bitrate != 15 && bitrate != 0 && rate != 3;
+    let valid =
+        second & 0xE0 == 0xE0 && version != 1 && layer != 0 && bitrate != 15 && bitrate != 0 && rate != 3;
     valid.then_some(MP3)
 }
 
@@ -130,7 +132,16 @@ mod tests {
         let zip = b"PK\x03\x04\x14\0";
         let avi = b"RIFF\x24\0\0\0AVI LIST";
         let matroska = b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x88matroska";
-        for head in [b"".as_slice(), b"hello, this is text", zip, avi, matroska, b"\xff\xff\xff\xff", b"\xff\xfe\0\0", b"RIFF"] {
+        for head in [
+            b"".as_slice(),
+            b"hello, this is text",
+            zip,
+            avi,
+            matroska,
+            b"\xff\xff\xff\xff",
+            b"\xff\xfe\0\0",
+            b"RIFF",
+        ] {
             assert_eq!(sniff(head), None, "{head:?}");
         }
     }

@@ -93,12 +93,14 @@ mod tests {
 
     #[test]
     fn an_invalid_one_starts_a_new_trace() {
-        let zero_trace = VALID.replace("3d1f0c9e7a5b4c2d8e6f1a2b3c4d5e6f", "00000000000000000000000000000000");
+        let zero_trace =
+            VALID.replace("3d1f0c9e7a5b4c2d8e6f1a2b3c4d5e6f", "00000000000000000000000000000000");
         let zero_parent = VALID.replace("1a2b3c4d5e6f7081", "0000000000000000");
         let upper = VALID.to_uppercase();
         let version = VALID.replacen("00", "ff", 1);
         let longer = format!("{VALID}-x");
-        for bad in ["", "00", &zero_trace, &zero_parent, &upper, &version, &longer, "é".repeat(40).as_str()] {
+        for bad in ["", "00", &zero_trace, &zero_parent, &upper, &version, &longer, "é".repeat(40).as_str()]
+        {
             assert!(bad.parse::<TraceParent>().is_err(), "{bad}");
             assert_ne!(TraceParent::continue_or_start(Some(bad)).to_string(), bad);
         }

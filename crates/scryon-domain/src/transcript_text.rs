@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn clocks_carry() {
-        assert_eq!(clock(3_661.9996, '.'), "01:01:02.000");
+        assert_eq!(clock(3_661.999_6, '.'), "01:01:02.000");
         assert_eq!(clock(-1.0, ','), "00:00:00,000");
     }
 

@@ -4,15 +4,16 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use scryon_domain::failure::FailureCode;
 use scryon_domain::stage::{Lane, StageKind};
 
 /// Seconds: from a fast statement to a recording of hours on a slow engine.
-const JOB_BUCKETS: &[f64] =
-    &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
+const JOB_BUCKETS: &[f64] = &[
+    0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0,
+];
 /// Seconds: HTTP requests, from a status poll to a large upload.
 const HTTP_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -212,7 +213,8 @@ catalogue! {
 /// Reasons for which a call goes on without prepared audio.
 pub const PREPROCESSING_FALLBACK_REASONS: [&str; 3] = ["ffmpeg_missing", "ffmpeg_failed", "ffmpeg_timeout"];
 /// Reasons for which speakers are told apart by a lesser method.
-pub const DIARIZATION_FALLBACK_REASONS: [&str; 4] = ["single_channel", "engine_failed", "engine_unavailable", "no_engine"];
+pub const DIARIZATION_FALLBACK_REASONS: [&str; 4] =
+    ["single_channel", "engine_failed", "engine_unavailable", "no_engine"];
 /// Outcomes of work on a stage.
 pub const STAGE_OUTCOMES: [&str; 8] =
     ["succeeded", "skipped", "retry", "waiting", "failed", "superseded", "handed_back", "panicked"];
@@ -309,14 +311,19 @@ pub fn render(registry: &Registry) -> String {
 fn counters_kept_in_postgres(text: String) -> String {
     let mut text = text;
     for described in SweeperMetrics::DESCRIBED.iter().filter(|d| d.name.ends_with("_total")) {
-        text = text.replace(&format!("# TYPE {} gauge", described.name), &format!("# TYPE {} counter", described.name));
+        text = text.replace(
+            &format!("# TYPE {} gauge", described.name),
+            &format!("# TYPE {} counter", described.name),
+        );
     }
     text
 }
 
 /// Every metric of the catalogue.
 pub fn described() -> impl Iterator<Item = &'static Described> {
-    [ProgramMetrics::DESCRIBED, ApiMetrics::DESCRIBED, WorkerMetrics::DESCRIBED, SweeperMetrics::DESCRIBED].into_iter().flatten()
+    [ProgramMetrics::DESCRIBED, ApiMetrics::DESCRIBED, WorkerMetrics::DESCRIBED, SweeperMetrics::DESCRIBED]
+        .into_iter()
+        .flatten()
 }
 
 /// docs/metrics.md.
@@ -330,7 +337,9 @@ pub fn manual() -> String {
     for d in described() {
         if d.group != group {
             group = d.group;
-            out.push_str(&format!("\n## {group}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"));
+            out.push_str(&format!(
+                "\n## {group}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"
+            ));
         }
         let kind = match d.kind {
             "Histogram" | "HistogramVec" => "histogram",

@@ -134,7 +134,10 @@ impl<T> Answer<T> {
 #[async_trait]
 pub trait TranscriptionEngine: Send + Sync {
     fn info(&self) -> &EngineInfo;
-    async fn transcribe(&self, request: TranscriptionRequest<'_>) -> Result<TranscriptionAnswer, ProviderError>;
+    async fn transcribe(
+        &self,
+        request: TranscriptionRequest<'_>,
+    ) -> Result<TranscriptionAnswer, ProviderError>;
 }
 
 /// Tells who spoke when.

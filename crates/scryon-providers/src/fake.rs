@@ -8,13 +8,15 @@ use reqwest::Body;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use scryon_config::EngineSettings;
 use scryon_domain::ids::JobId;
-use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION, RawSegment, RawTranscript, Turn};
+use scryon_domain::raw::{
+    Diarization, DiarizationMethod, RAW_SCHEMA_VERSION, RawSegment, RawTranscript, Turn,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::engine::{
-    AnalysisEngine, AnalysisRequest, Answer, Audio, DiarizationEngine, DiarizationRequest, EngineInfo, ProviderError,
-    TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+    AnalysisEngine, AnalysisRequest, Answer, Audio, DiarizationEngine, DiarizationRequest, EngineInfo,
+    ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
 };
 use crate::http::HttpClient;
 
@@ -59,7 +61,12 @@ impl FakeEngine {
     }
 
     /// Sends the recording as a stream: no copy of it is kept while the answer is awaited.
-    async fn post_audio(&self, path: &str, audio: &dyn Audio, job: Option<JobId>) -> Result<Segments, ProviderError> {
+    async fn post_audio(
+        &self,
+        path: &str,
+        audio: &dyn Audio,
+        job: Option<JobId>,
+    ) -> Result<Segments, ProviderError> {
         let request = self
             .request(path, job)
             .header(CONTENT_TYPE, audio.content_type())
@@ -107,7 +114,8 @@ struct Analysed {
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, ProviderError> {
-    serde_json::from_slice(body).map_err(|e| ProviderError::Malformed { engine: NAME, message: e.to_string() })
+    serde_json::from_slice(body)
+        .map_err(|e| ProviderError::Malformed { engine: NAME, message: e.to_string() })
 }
 
 #[async_trait]
@@ -116,11 +124,20 @@ impl TranscriptionEngine for FakeEngine {
         &self.info
     }
 
-    async fn transcribe(&self, request: TranscriptionRequest<'_>) -> Result<TranscriptionAnswer, ProviderError> {
+    async fn transcribe(
+        &self,
+        request: TranscriptionRequest<'_>,
+    ) -> Result<TranscriptionAnswer, ProviderError> {
         let mut heard = self.post_audio("transcribe", request.audio, request.job).await?;
         let segments = std::mem::take(&mut heard.segments)
             .into_iter()
-            .map(|s| RawSegment { text: s.text, start: s.start, end: s.end, speaker: Some(s.speaker), channel: None })
+            .map(|s| RawSegment {
+                text: s.text,
+                start: s.start,
+                end: s.end,
+                speaker: Some(s.speaker),
+                channel: None,
+            })
             .collect::<Vec<_>>();
         let seconds = heard.duration.unwrap_or_else(|| segments.iter().map(|s| s.end).fold(0.0, f64::max));
         heard.duration = Some(seconds);
@@ -172,6 +189,11 @@ impl AnalysisEngine for FakeEngine {
     async fn analyse(&self, request: AnalysisRequest<'_>) -> Result<Answer<Value>, ProviderError> {
         let sent = self.request("analyze", request.job).json(request.transcript);
         let answer: Analysed = parse(&self.http.send(NAME, sent, LIMIT).await?)?;
-        Ok(Answer { content: answer.analysis, units: Some(1.0), unit: Some("requests"), billed_cost: Some(0.001) })
+        Ok(Answer {
+            content: answer.analysis,
+            units: Some(1.0),
+            unit: Some("requests"),
+            billed_cost: Some(0.001),
+        })
     }
 }

@@ -10,8 +10,8 @@ mod schema;
 mod set;
 
 pub use engine::{
-    AnalysisEngine, AnalysisRequest, Answer, Audio, AudioFile, DiarizationEngine, DiarizationRequest, EngineInfo, Pieces,
-    ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+    AnalysisEngine, AnalysisRequest, Answer, Audio, AudioFile, DiarizationEngine, DiarizationRequest,
+    EngineInfo, Pieces, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
 };
 pub use fake::FakeEngine;
 pub use http::HttpClient;

@@ -23,7 +23,13 @@ pub fn transcription_engines(
                 "whisper-cpp" => Arc::new(WhisperCppEngine::new(settings)?),
                 "pocketsphinx" => Arc::new(PocketsphinxEngine::new(settings)),
                 "fake" => Arc::new(FakeEngine::new(settings, http.clone())),
-                other => return Err(unknown("SCRYON_TRANSCRIPTION_ENGINES", other, "whisper-cpp, pocketsphinx, fake")),
+                other => {
+                    return Err(unknown(
+                        "SCRYON_TRANSCRIPTION_ENGINES",
+                        other,
+                        "whisper-cpp, pocketsphinx, fake",
+                    ));
+                }
             })
         })
         .collect()

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel};
 use scryon_domain::ids::HintId;
@@ -75,7 +77,9 @@ fn text_header(headers: &FieldTable, name: &str) -> Option<String> {
 
 fn text_headers(headers: &FieldTable) -> Value {
     let names = headers.inner().keys().map(ToString::to_string);
-    Value::Object(names.filter_map(|name| Some((name.clone(), text_header(headers, &name)?.into()))).collect())
+    Value::Object(
+        names.filter_map(|name| Some((name.clone(), text_header(headers, &name)?.into()))).collect(),
+    )
 }
 
 /// A queue to consume and what to do with each message. The handler must not block: it spawns.
@@ -89,7 +93,10 @@ pub struct Subscription {
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscription").field("queue", &self.queue).field("prefetch", &self.prefetch).finish_non_exhaustive()
+        f.debug_struct("Subscription")
+            .field("queue", &self.queue)
+            .field("prefetch", &self.prefetch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,7 +117,11 @@ pub struct Consumers {
 
 impl Consumers {
     /// Starts consuming; connections, channels and topology are rebuilt for ever.
-    pub fn start(settings: QueueSettings, subscriptions: Vec<Subscription>, observer: Arc<dyn Observer>) -> Self {
+    pub fn start(
+        settings: QueueSettings,
+        subscriptions: Vec<Subscription>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let (phase, receiver) = watch::channel(Phase::Consuming);
         let supervisor = tokio::spawn(supervise(settings, subscriptions, receiver, observer));
         Self { phase, supervisor }

@@ -7,9 +7,9 @@ mod publish;
 mod topology;
 
 pub use consume::{Consumers, Delivery, Subscription};
+pub use lapin::Connection;
 pub use link::{QueueSettings, connect};
 pub use publish::{PUBLISH_DEADLINE, Published, Publisher};
-pub use lapin::Connection;
 pub use topology::{Topology, routing_key};
 
 /// Why the broker could not be used.
@@ -24,7 +24,9 @@ pub enum QueueError {
     #[error("there is no connection to the broker now")]
     NotConnected,
     /// Arguments cannot change in place.
-    #[error("queue {queue} exists with other arguments than this version declares. Nothing was changed. Delete the queue once it is empty (its rows announce themselves again), or set another SCRYON_QUEUE_PREFIX")]
+    #[error(
+        "queue {queue} exists with other arguments than this version declares. Nothing was changed. Delete the queue once it is empty (its rows announce themselves again), or set another SCRYON_QUEUE_PREFIX"
+    )]
     OtherArguments { queue: String },
 }
 

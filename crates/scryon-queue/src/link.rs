@@ -45,9 +45,8 @@ pub async fn connect(settings: &QueueSettings, purpose: &str) -> Result<Connecti
 pub(crate) async fn died(connection: &Connection) {
     let mut events = Box::pin(connection.events_listener());
     while connection.status().connected() {
-        match timeout(Duration::from_secs(1), events.next()).await {
-            Ok(Some(Event::Error(_)) | None) => return,
-            Ok(Some(_)) | Err(_) => {}
+        if let Ok(Some(Event::Error(_)) | None) = timeout(Duration::from_secs(1), events.next()).await {
+            return;
         }
     }
 }

@@ -76,8 +76,14 @@ impl Publisher {
     }
 
     /// Announces a stage after (at least roughly) `delay`. Only saves polling: losing it costs nothing.
-    pub async fn publish_delayed(&self, hint: &Hint, delay: Duration, traceparent: Option<&str>) -> Published {
-        let queue = DELAYS.iter().find(|(_, ttl)| u128::from(*ttl) >= delay.as_millis()).unwrap_or(&DELAYS[2]).0;
+    pub async fn publish_delayed(
+        &self,
+        hint: &Hint,
+        delay: Duration,
+        traceparent: Option<&str>,
+    ) -> Published {
+        let queue =
+            DELAYS.iter().find(|(_, ttl)| u128::from(*ttl) >= delay.as_millis()).unwrap_or(&DELAYS[2]).0;
         self.publish_to(std::slice::from_ref(hint), &self.topology.delay_exchange(queue), traceparent).await
     }
 
@@ -95,7 +101,13 @@ impl Publisher {
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
             let key = routing_key(hint.stage, hint.lane);
             let confirm = channel
-                .basic_publish(exchange.into(), key.into(), options, &hint.to_body(), properties(&id, traceparent))
+                .basic_publish(
+                    exchange.into(),
+                    key.into(),
+                    options,
+                    &hint.to_body(),
+                    properties(&id, traceparent),
+                )
                 .await
                 .ok()?;
             match confirm.await.ok()? {

@@ -1,6 +1,8 @@
 //! Exchanges and queues, every option with its reason.
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 use scryon_domain::stage::{Lane, StageKind};
@@ -64,7 +66,8 @@ impl Topology {
     /// they existed before) are lost.
     pub async fn declare(&self, connection: &Connection) -> Result<Vec<String>, QueueError> {
         let channel = connection.create_channel().await?;
-        let exchanges = [(self.work_exchange(), ExchangeKind::Direct), (self.dead_exchange(), ExchangeKind::Direct)];
+        let exchanges =
+            [(self.work_exchange(), ExchangeKind::Direct), (self.dead_exchange(), ExchangeKind::Direct)];
         let delays = DELAYS.map(|(delay, _)| (self.delay_exchange(delay), ExchangeKind::Fanout));
         for (name, kind) in exchanges.into_iter().chain(delays) {
             let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -102,7 +105,9 @@ impl Topology {
         }
         let delays = DELAYS.map(|(delay, _)| self.delay_exchange(delay));
         for exchange in [self.work_exchange(), self.dead_exchange()].into_iter().chain(delays) {
-            channel.exchange_delete(exchange.into(), lapin::options::ExchangeDeleteOptions::default()).await?;
+            channel
+                .exchange_delete(exchange.into(), lapin::options::ExchangeDeleteOptions::default())
+                .await?;
         }
         Ok(())
     }

@@ -10,7 +10,8 @@ use scryon_domain::ids::JobId;
 use scryon_domain::status::SkipReason;
 use scryon_providers::{Answer, EngineInfo, ProviderError};
 use scryon_store::{
-    JobClaim, JobEnd, JobEndState, JobIntent, JobSettlement, OutputObject, RebuyCause, StageEvent, StageOutput,
+    JobClaim, JobEnd, JobEndState, JobIntent, JobSettlement, OutputObject, RebuyCause, StageEvent,
+    StageOutput,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -108,7 +109,8 @@ pub async fn run_engines<S: EngineStage>(
     }
     let mut last: Option<StageError> = None;
     for (index, info) in infos.iter().enumerate() {
-        let permission = if info.paid { permission(stage, cx, index, info, &extra).await? } else { Permission::Free };
+        let permission =
+            if info.paid { permission(stage, cx, index, info, &extra).await? } else { Permission::Free };
         let job = match permission {
             Permission::Free => None,
             Permission::Send(job) => Some(job),
@@ -131,9 +133,15 @@ pub async fn run_engines<S: EngineStage>(
                 return answered(stage, cx, info, &extra, job, answer, started).await.map(EngineEnd::Done);
             }
             Err(error) => {
-                let goes_on = matches!(error, ProviderError::Unavailable { .. } | ProviderError::Rejected { .. });
-                let error = stage_error(stage, info, job, error);
-                warn!(provider = info.name, errorCode = error.code, "an engine gave no answer: {}", error.what);
+                let goes_on =
+                    matches!(error, ProviderError::Unavailable { .. } | ProviderError::Rejected { .. });
+                let error = stage_error(stage, info, job, &error);
+                warn!(
+                    provider = info.name,
+                    errorCode = error.code,
+                    "an engine gave no answer: {}",
+                    error.what
+                );
                 if !goes_on {
                     return Err(error);
                 }
@@ -146,7 +154,11 @@ pub async fn run_engines<S: EngineStage>(
         }
     }
     Err(last.unwrap_or_else(|| {
-        StageError::new(StageErrorKind::Pause(NO_ENGINE), "no_engine", "no engine is configured for this stage")
+        StageError::new(
+            StageErrorKind::Pause(NO_ENGINE),
+            "no_engine",
+            "no engine is configured for this stage",
+        )
     }))
 }
 
@@ -159,7 +171,9 @@ async fn reuse_prior(
 ) -> Result<Option<StageOutput>, StageError> {
     let Some(prior) = &cx.lease.prior else { return Ok(None) };
     let (Some(key), Some(params)) = (&prior.result_ref, &prior.params) else { return Ok(None) };
-    let same = infos.iter().find(|i| Some(i.name) == prior.engine.as_deref() && hex::encode(i.params_hash(extra)) == *params);
+    let same = infos
+        .iter()
+        .find(|i| Some(i.name) == prior.engine.as_deref() && hex::encode(i.params_hash(extra)) == *params);
     let Some(info) = same else { return Ok(None) };
     let Some(size) = cx.deps.blobs.size(&BlobKey::stored(key)).await? else { return Ok(None) };
     if Some(size) != prior.bytes.and_then(|b| u64::try_from(b).ok()) {
@@ -218,9 +232,12 @@ async fn permission<S: EngineStage>(
         JobClaim::Mine { id } => Ok(Permission::Send(id)),
         JobClaim::Raced | JobClaim::InFlight { .. } => Ok(Permission::LookAgain),
         JobClaim::Answered { id, result_ref, bytes, sha256 } => {
-            let object = OutputObject { key: result_ref, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
+            let object =
+                OutputObject { key: result_ref, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
             match adopt(cx, object).await? {
-                Some(object) => Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object)))),
+                Some(object) => {
+                    Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
+                }
                 None => rebuy(cx, info, extra, id, RebuyCause::Repair).await,
             }
         }
@@ -340,10 +357,10 @@ fn stage_error<S: EngineStage>(
     stage: &S,
     info: &EngineInfo,
     job: Option<JobId>,
-    error: ProviderError,
+    error: &ProviderError,
 ) -> StageError {
     let code = error.code();
-    let (kind, state) = match &error {
+    let (kind, state) = match error {
         ProviderError::Transient { .. } => (StageErrorKind::Retry, JobEndState::Failed),
         ProviderError::Throttled { pause, .. } => (StageErrorKind::Pause(*pause), JobEndState::Failed),
         ProviderError::Unavailable { .. } => (StageErrorKind::Pause(NO_ENGINE), JobEndState::Failed),
@@ -361,7 +378,13 @@ fn stage_error<S: EngineStage>(
 }
 
 fn skipped(stage: &'static str, provider: &str) -> StageEvent {
-    StageEvent { stage, status: "SKIPPED", provider: Some(provider.to_owned()), duration_ms: 0, error_code: None }
+    StageEvent {
+        stage,
+        status: "SKIPPED",
+        provider: Some(provider.to_owned()),
+        duration_ms: 0,
+        error_code: None,
+    }
 }
 
 const fn artifact_type(stage: scryon_domain::stage::StageKind) -> &'static str {

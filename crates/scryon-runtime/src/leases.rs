@@ -56,8 +56,12 @@ impl Leases {
 
     /// Registers a lease that was just claimed.
     pub fn hold(&self, lease: &Lease) -> LeaseGuard {
-        let held =
-            HeldLease { call_id: lease.call_id, run_no: lease.run_no, stage: lease.stage, token: lease.token };
+        let held = HeldLease {
+            call_id: lease.call_id,
+            run_no: lease.run_no,
+            stage: lease.stage,
+            token: lease.token,
+        };
         let lost = CancellationToken::new();
         self.lock().entries.insert(lease.token, Entry { held, job: None, lost: lost.clone() });
         LeaseGuard { leases: self.clone(), token: lease.token, lost }
@@ -74,7 +78,8 @@ impl Leases {
     }
 
     fn unclaimed_json(&self) -> Value {
-        let counts = self.lock().unclaimed.iter().map(|(k, n)| (k.clone(), Value::from(*n))).collect::<Map<_, _>>();
+        let counts =
+            self.lock().unclaimed.iter().map(|(k, n)| (k.clone(), Value::from(*n))).collect::<Map<_, _>>();
         Value::Object(counts)
     }
 
@@ -82,7 +87,10 @@ impl Leases {
     pub async fn renew(&self, store: &Store, owner: &str) {
         let (held, jobs): (Vec<HeldLease>, Vec<JobId>) = {
             let inner = self.lock();
-            (inner.entries.values().map(|e| e.held).collect(), inner.entries.values().filter_map(|e| e.job).collect())
+            (
+                inner.entries.values().map(|e| e.held).collect(),
+                inner.entries.values().filter_map(|e| e.job).collect(),
+            )
         };
         if held.is_empty() {
             return;

@@ -15,8 +15,8 @@ pub mod stage;
 pub mod worker;
 
 pub use announce::{Announce, Mute};
-pub use prometheus::Registry;
 pub use leases::Leases;
+pub use prometheus::Registry;
 pub use shell::{Context, Program, ProgramError, StoreLimits};
 pub use stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind, completed};
 pub use worker::{Worker, WorkerParts};

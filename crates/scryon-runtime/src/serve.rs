@@ -37,7 +37,8 @@ impl WorkerKit {
 /// Of a program's stages those that SCRYON_STAGES names.
 pub fn chosen(ctx: &Context, known: &[StageKind]) -> Result<Vec<StageKind>, ProgramError> {
     let wanted = &ctx.config.workers.stages.0;
-    let chosen: Vec<StageKind> = known.iter().copied().filter(|k| wanted.is_empty() || wanted.contains(k)).collect();
+    let chosen: Vec<StageKind> =
+        known.iter().copied().filter(|k| wanted.is_empty() || wanted.contains(k)).collect();
     if chosen.is_empty() {
         let known: Vec<&str> = known.iter().map(|k| k.as_str()).collect();
         return Err(ProgramError::Setup(format!(

@@ -103,7 +103,10 @@ pub struct Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("program", &self.program).field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("program", &self.program)
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,7 +191,11 @@ where
 
 impl Context {
     /// Opens everything in order. `None`: told to stop before Postgres was there.
-    pub async fn open(program: Program, config: Config, stop: CancellationToken) -> Result<Option<Self>, ProgramError> {
+    pub async fn open(
+        program: Program,
+        config: Config,
+        stop: CancellationToken,
+    ) -> Result<Option<Self>, ProgramError> {
         let store = Store::new(&store_settings(&program, &config))?;
         let blobs = Blobs::open(&config.storage)?;
         if !wait_for_schema(&store, &stop).await? {
@@ -231,7 +238,10 @@ impl Context {
         let servers = &self.config.servers;
         let address = (servers.admin_host.as_str(), servers.admin_port.unwrap_or(default_port));
         let io = |source| ProgramError::Io {
-            what: format!("the admin port {}:{} cannot be opened (SCRYON_ADMIN_HOST, SCRYON_ADMIN_PORT)", address.0, address.1),
+            what: format!(
+                "the admin port {}:{} cannot be opened (SCRYON_ADMIN_HOST, SCRYON_ADMIN_PORT)",
+                address.0, address.1
+            ),
             source,
         };
         let listener = TcpListener::bind(address).map_err(io)?;
@@ -313,7 +323,8 @@ fn stop_on_signals() -> CancellationToken {
     let stop = CancellationToken::new();
     let token = stop.clone();
     tokio::spawn(async move {
-        let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
             warn!("signals cannot be received; this program stops only when it is killed");
             return;
         };
@@ -337,7 +348,12 @@ fn answer_arguments(program: &Program) -> Option<ExitCode> {
                 println!("  {:<44} {}", entry.name, entry.help.trim());
             }
         }
-        other => return Some(refuse(program, &format!("unknown argument `{other}`; this program takes --help and --version only"))),
+        other => {
+            return Some(refuse(
+                program,
+                &format!("unknown argument `{other}`; this program takes --help and --version only"),
+            ));
+        }
     }
     Some(ExitCode::SUCCESS)
 }

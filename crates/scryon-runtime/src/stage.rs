@@ -50,8 +50,14 @@ pub enum StageDone {
     /// Preprocessing, transcription, diarization.
     Output(StageOutput),
     /// Assembly; whether an analysis follows.
-    Assembly { output: StageOutput, analysis_enabled: bool },
-    Analysis { output: StageOutput, effects: Box<AnalysisEffects> },
+    Assembly {
+        output: StageOutput,
+        analysis_enabled: bool,
+    },
+    Analysis {
+        output: StageOutput,
+        effects: Box<AnalysisEffects>,
+    },
     /// A part is done and kept; the rest is for another delivery.
     ToBeContinued,
     /// Somebody else is getting the answer: look again after this long.
@@ -114,12 +120,16 @@ impl StageError {
 impl From<BlobError> for StageError {
     fn from(error: BlobError) -> Self {
         match &error {
-            BlobError::Missing { .. } => {
-                Self::new(StageErrorKind::Fail(FailureCode::ArtifactMissing), "artifact_missing", error.to_string())
-            }
-            BlobError::TooLarge { .. } => {
-                Self::new(StageErrorKind::Fail(FailureCode::InternalError), "document_too_large", error.to_string())
-            }
+            BlobError::Missing { .. } => Self::new(
+                StageErrorKind::Fail(FailureCode::ArtifactMissing),
+                "artifact_missing",
+                error.to_string(),
+            ),
+            BlobError::TooLarge { .. } => Self::new(
+                StageErrorKind::Fail(FailureCode::InternalError),
+                "document_too_large",
+                error.to_string(),
+            ),
             // Storage is away: like every outage it costs no try.
             BlobError::Unavailable(_) => Self::new(
                 StageErrorKind::Pause(Duration::from_secs(5)),
@@ -192,9 +202,17 @@ impl<'a> StageContext<'a> {
     }
 
     /// Writes a document of this run, under a name nobody else writes.
-    pub async fn write<T: Serialize>(&self, name: DocumentName, document: &T) -> Result<OutputObject, StageError> {
+    pub async fn write<T: Serialize>(
+        &self,
+        name: DocumentName,
+        document: &T,
+    ) -> Result<OutputObject, StageError> {
         let body = serde_json::to_vec(document).map_err(|e| {
-            StageError::new(StageErrorKind::Suspect(FailureCode::InternalError), "document_unwritable", e.to_string())
+            StageError::new(
+                StageErrorKind::Suspect(FailureCode::InternalError),
+                "document_unwritable",
+                e.to_string(),
+            )
         })?;
         let key = self.keys.document(self.lease.run_no, name, self.lease.token);
         let written = self.deps.blobs.put(&key, body).await?;

@@ -3,6 +3,8 @@
 //! The delivery is kept until what follows from it is in Postgres and announced, so that a death anywhere
 //! brings it back; the lease keeps everybody else out meanwhile.
 
+mod ending;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,19 +17,17 @@ use scryon_domain::hint::{Hint, HintError};
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_domain::trace::TraceParent;
 use scryon_queue::{Consumers, Delivery, Observer, QueueSettings, Subscription, Topology};
-use scryon_store::{Claimant, Continuation, Finished, JobEndState, Lease, Setback, StageEvent, Started, TokenState, Unclaimed};
+use scryon_store::{Claimant, Lease, Started, Unclaimed};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::announce::Announce;
-use crate::leases::{LeaseGuard, Leases};
-use crate::retry::{Patience, backoff_of_try};
+use crate::leases::Leases;
+use crate::retry::Patience;
 use crate::slots::{Slot, Slots};
 use crate::stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind};
 
-/// Tries of an answer of the wrong shape, or of a bug.
-const SUSPECT_TRIES: i32 = 2;
 /// How often a delivery that came back looks whether its former owner is silent by now.
 const OWNER_LOOK: Duration = Duration::from_millis(500);
 /// Kept at the end of the drain for handing work back.
@@ -150,7 +150,8 @@ impl Shared {
         for (kind, entry) in &self.stages {
             for lane in Lane::ALL {
                 // A delivery that is carried into the next stage fills a place of this queue meanwhile.
-                let carried = entry.next.and_then(|n| self.stages.get(&n)).map_or(0, |n| n.slots.of_lane(lane));
+                let carried =
+                    entry.next.and_then(|n| self.stages.get(&n)).map_or(0, |n| n.slots.of_lane(lane));
                 let prefetch = u16::try_from(entry.slots.of_lane(lane) + carried).unwrap_or(u16::MAX);
                 let shared = self.clone();
                 subscriptions.push(Subscription {
@@ -200,7 +201,8 @@ impl Shared {
             }
         };
         let trace = TraceParent::continue_or_start(delivery.traceparent.as_deref()).hop().to_string();
-        let span = info_span!("stage", callId = %hint.call_id, tenantId = %hint.tenant_id, stage = %hint.stage);
+        let span =
+            info_span!("stage", callId = %hint.call_id, tenantId = %hint.tenant_id, stage = %hint.stage);
         self.handle_hint(delivery, hint, &trace).instrument(span).await;
     }
 
@@ -278,7 +280,11 @@ impl Shared {
         }
     }
 
-    async fn claim_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, scryon_store::StoreError> {
+    async fn claim_once(
+        &self,
+        hint: &Hint,
+        claimant: &Claimant,
+    ) -> Result<ClaimOnce, scryon_store::StoreError> {
         let store = &self.deps.store;
         let (mut run_no, mut stage) = (hint.run_no, hint.stage);
         if claimant.redelivered
@@ -296,7 +302,8 @@ impl Shared {
         };
         let Some(entry) = self.stages.get(&stage) else { return Ok(ClaimOnce::Announce(Vec::new())) };
         let intent = entry.stage.intent(hint.call_id, run_no);
-        if let Some(lease) = store.stage_claim(hint.call_id, run_no, stage, claimant, intent.as_ref()).await? {
+        if let Some(lease) = store.stage_claim(hint.call_id, run_no, stage, claimant, intent.as_ref()).await?
+        {
             return Ok(ClaimOnce::Held(Box::new(lease)));
         }
         Ok(match store.stage_why_not(hint.call_id, run_no, stage, claimant).await? {
@@ -393,202 +400,6 @@ impl Shared {
             };
         }
     }
-
-    async fn conclude(
-        &self,
-        entry: &StageEntry,
-        cx: &StageContext<'_>,
-        done: StageDone,
-        hint_id: scryon_domain::ids::HintId,
-        started: Instant,
-    ) -> (&'static str, Step) {
-        let wait = match &done {
-            StageDone::ToBeContinued => Some((Duration::ZERO, false)),
-            StageDone::Wait(delay) => Some((*delay, true)),
-            _ => None,
-        };
-        if let Some((delay, waiting)) = wait {
-            let setback = Setback { delay, counts: false, waiting, error_code: None, event: None, job: None };
-            return ("waiting", self.apply_setback(cx.lease, &setback).await);
-        }
-        let skipped = matches!(&done, StageDone::Output(o) | StageDone::Analysis { output: o, .. } if o.skipped.is_some());
-        let next = self.continuation(entry, cx.lease, hint_id);
-        let finished = self.finish(cx.lease, &done, next.as_ref().map(|(c, _)| c)).await;
-        match finished {
-            Some(Finished { continued, announce }) => {
-                log_finished(cx.lease, started);
-                let step = match (continued, next) {
-                    (Some(lease), Some((_, slot))) => Step::GoOn(lease, slot, announce),
-                    _ => Step::Announce(announce, None),
-                };
-                (if skipped { "skipped" } else { "succeeded" }, step)
-            }
-            None => ("superseded", self.superseded(cx.lease)),
-        }
-    }
-
-    /// The next stage and a slot for it, where this worker can go on at once.
-    fn continuation(
-        &self,
-        entry: &StageEntry,
-        lease: &Lease,
-        hint_id: scryon_domain::ids::HintId,
-    ) -> Option<(Continuation, Slot)> {
-        if self.stopping.is_cancelled() {
-            return None;
-        }
-        let kind = entry.next?;
-        let next = self.stages.get(&kind)?;
-        let slot = next.slots.try_acquire(lease.lane)?;
-        let intent = next.stage.intent(lease.call_id, lease.run_no);
-        Some((Continuation { stage: kind, owner: self.deps.owner.to_string(), hint_id, intent }, slot))
-    }
-
-    /// Finishes, however long Postgres is away. An answer that was lost is looked up by the token.
-    async fn finish(&self, lease: &Lease, done: &StageDone, next: Option<&Continuation>) -> Option<Finished> {
-        let store = &self.deps.store;
-        let mut patience = Patience::new(&self.giving_up);
-        loop {
-            let result = match done {
-                StageDone::Output(output) => store.stage_finish(lease, output, next).await,
-                StageDone::Assembly { output, analysis_enabled } => {
-                    store.assembly_finish(lease, output, *analysis_enabled).await
-                }
-                StageDone::Analysis { output, effects } => store.analysis_finish(lease, output, effects).await,
-                StageDone::ToBeContinued | StageDone::Wait(_) => return None,
-            };
-            let error = match result {
-                Ok(finished) => {
-                    self.deps.crash_point("C16");
-                    return finished;
-                }
-                Err(error) => error,
-            };
-            warn!(error = %error, "failed to finish a stage; looking whether it took effect");
-            if !patience.wait().await {
-                return None;
-            }
-            match store.stage_token_state(lease).await {
-                Ok(TokenState::Over(announce)) => return Some(Finished { continued: None, announce }),
-                Ok(TokenState::Gone) => return None,
-                Ok(TokenState::StillRunning) | Err(_) => {}
-            }
-        }
-    }
-
-    async fn set_back(
-        &self,
-        entry: &StageEntry,
-        cx: &StageContext<'_>,
-        error: StageError,
-        hint_id: scryon_domain::ids::HintId,
-        started: Instant,
-    ) -> (&'static str, Step) {
-        let tries = cx.lease.tries + 1;
-        let code = match error.kind {
-            StageErrorKind::Superseded => return ("superseded", self.superseded(cx.lease)),
-            StageErrorKind::Fail(code) => Some(code),
-            StageErrorKind::Suspect(code) => (tries >= SUSPECT_TRIES).then_some(code),
-            StageErrorKind::Retry => (tries >= self.max_tries).then_some(exhausted(cx.lease.stage)),
-            StageErrorKind::Pause(_) => None,
-        };
-        let event = failed_event(cx.lease.stage, &error, started);
-        // A pause may be for ever, as far as this call is concerned: a stage that can do without says so.
-        if code.is_some() || matches!(error.kind, StageErrorKind::Pause(_)) {
-            if let Some(done) = entry.stage.last_resort(cx, &error).await {
-                if let Some(job) = error.job {
-                    let ended = self.deps.store.job_end(job, error.code).await;
-                    debug!(ok = ended.is_ok(), "recorded the end of a purchase");
-                }
-                return self.conclude(entry, cx, done, hint_id, started).await;
-            }
-        }
-        if let Some(code) = code {
-            warn!(errorCode = %code, provider = error.engine, attempts = tries, "a stage failed for good: {}", error.what);
-            return ("failed", self.fail(cx.lease, code, &event, &error).await);
-        }
-        let delay = match error.kind {
-            StageErrorKind::Pause(pause) => pause,
-            _ => backoff_of_try(tries),
-        };
-        info!(errorCode = error.code, provider = error.engine, delayMs = delay.as_millis() as u64, "a stage is tried again: {}", error.what);
-        let setback = Setback {
-            delay,
-            counts: !matches!(error.kind, StageErrorKind::Pause(_)),
-            waiting: false,
-            error_code: Some(error.code.to_owned()),
-            event: Some(event),
-            job: error.job,
-        };
-        ("retry", self.apply_setback(cx.lease, &setback).await)
-    }
-
-    async fn apply_setback(&self, lease: &Lease, setback: &Setback) -> Step {
-        let mut patience = Patience::new(&self.giving_up);
-        loop {
-            match self.deps.store.stage_set_back(lease, setback).await {
-                Ok(Some(hint)) => {
-                    let delay = (!setback.delay.is_zero()).then_some(setback.delay);
-                    return Step::Announce(vec![hint], delay);
-                }
-                Ok(None) => return self.superseded(lease),
-                Err(error) => {
-                    warn!(error = %error, "failed to put a stage back; trying again");
-                    if !patience.wait().await {
-                        return Step::Leave;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn fail(&self, lease: &Lease, code: FailureCode, event: &StageEvent, error: &StageError) -> Step {
-        let mut patience = Patience::new(&self.giving_up);
-        loop {
-            match self.deps.store.stage_fail(lease, code.as_str(), Some(event), error.job).await {
-                Ok(true) => return Step::Announce(Vec::new(), None),
-                Ok(false) => return self.superseded(lease),
-                Err(error) => {
-                    warn!(error = %error, "failed to record a failure; trying again");
-                    if !patience.wait().await {
-                        return Step::Leave;
-                    }
-                }
-            }
-        }
-    }
-
-    fn superseded(&self, lease: &Lease) -> Step {
-        self.deps.metrics.superseded.with_label_values(&[lease.stage.as_str()]).inc();
-        info!(run = lease.run_no, "a result was dropped: the call was reset, cancelled, deleted or taken over");
-        Step::Announce(Vec::new(), None)
-    }
-
-    /// The end of the drain: the stage is free for others at once, at no try. A paid request that is cut
-    /// here stays in the ledger as perhaps sent, and the next worker settles it.
-    async fn hand_back(&self, lease: &Lease, guard: &LeaseGuard) -> Step {
-        if let Some(job) = guard.job()
-            && let Err(error) = self.deps.store.job_release(job, &self.deps.owner).await
-        {
-            debug!(error = %error, "a purchase was not handed back; its lease ends by itself");
-        }
-        let setback = Setback {
-            delay: Duration::ZERO,
-            counts: false,
-            waiting: false,
-            error_code: None,
-            event: None,
-            job: None,
-        };
-        match self.deps.store.stage_set_back(lease, &setback).await {
-            Ok(Some(hint)) => Step::Announce(vec![hint], None),
-            Ok(None) => Step::Announce(Vec::new(), None),
-            Err(error) => {
-                debug!(error = %error, "a stage was not handed back; its lease ends by itself");
-                Step::Leave
-            }
-        }
-    }
 }
 
 enum Claimed {
@@ -621,16 +432,6 @@ enum Step {
     Leave,
 }
 
-/// The reason of a call whose stage was tried often enough.
-const fn exhausted(stage: StageKind) -> FailureCode {
-    match stage {
-        StageKind::Preprocessing => FailureCode::InternalError,
-        StageKind::Transcription | StageKind::Diarization => FailureCode::TranscriptionFailed,
-        StageKind::Assembly => FailureCode::AssemblyFailed,
-        StageKind::Analysis => FailureCode::AnalysisFailed,
-    }
-}
-
 /// The event under which a stage's result is known.
 pub const fn event_of(stage: StageKind) -> &'static str {
     match stage {
@@ -640,27 +441,4 @@ pub const fn event_of(stage: StageKind) -> &'static str {
         StageKind::Assembly => "TRANSCRIPT_NORMALIZED",
         StageKind::Analysis => "ANALYZED",
     }
-}
-
-fn failed_event(stage: StageKind, error: &StageError, started: Instant) -> StageEvent {
-    let event = StageEvent {
-        status: "FAILED",
-        error_code: Some(error.code.to_owned()),
-        ..crate::stage::completed(event_of(stage), error.engine, started)
-    };
-    if error.job.is_some_and(|j| j.state == JobEndState::Unknown) {
-        debug!("a paid request ended without an answer; the ledger keeps it as perhaps sent");
-    }
-    event
-}
-
-fn log_finished(lease: &Lease, started: Instant) {
-    info!(
-        event = "PIPELINE",
-        stage = event_of(lease.stage),
-        status = "COMPLETED",
-        run = lease.run_no,
-        durationMs = started.elapsed().as_millis() as u64,
-        "stage done"
-    );
 }

@@ -65,7 +65,8 @@ pub(crate) async fn hold(faults: &Mutex<Faults>) {
 }
 
 pub(crate) fn refusal(status: u16, retry_after: Option<u64>) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::BAD_GATEWAY);
+    let status =
+        actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::BAD_GATEWAY);
     let mut response = HttpResponse::build(status);
     if let Some(seconds) = retry_after {
         response.insert_header(("Retry-After", seconds.to_string()));

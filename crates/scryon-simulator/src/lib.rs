@@ -99,15 +99,27 @@ pub fn serve(listener: TcpListener, options: Options) -> std::io::Result<(Simula
     Ok((simulator, server))
 }
 
-async fn transcribe(request: HttpRequest, shared: Data<Shared>, payload: Payload) -> Result<HttpResponse, Error> {
+async fn transcribe(
+    request: HttpRequest,
+    shared: Data<Shared>,
+    payload: Payload,
+) -> Result<HttpResponse, Error> {
     engine("transcribe", &request, &shared, payload, answers::segments).await
 }
 
-async fn diarize(request: HttpRequest, shared: Data<Shared>, payload: Payload) -> Result<HttpResponse, Error> {
+async fn diarize(
+    request: HttpRequest,
+    shared: Data<Shared>,
+    payload: Payload,
+) -> Result<HttpResponse, Error> {
     engine("diarize", &request, &shared, payload, answers::segments).await
 }
 
-async fn analyze(request: HttpRequest, shared: Data<Shared>, payload: Payload) -> Result<HttpResponse, Error> {
+async fn analyze(
+    request: HttpRequest,
+    shared: Data<Shared>,
+    payload: Payload,
+) -> Result<HttpResponse, Error> {
     engine("analyze", &request, &shared, payload, answers::analysis).await
 }
 

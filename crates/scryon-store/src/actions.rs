@@ -96,6 +96,7 @@ impl Store {
         id: Uuid,
         status: &str,
     ) -> Result<Option<ActionItemRow>, StoreError> {
-        self.row(Statement::new(&SET_STATUS).bind(&owner.tenant_id).bind(owner.user_id).bind(id).bind(status)).await
+        self.row(Statement::new(&SET_STATUS).bind(&owner.tenant_id).bind(owner.user_id).bind(id).bind(status))
+            .await
     }
 }

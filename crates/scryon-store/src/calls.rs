@@ -309,8 +309,13 @@ impl Store {
     }
 
     /// Statuses of the owner's calls among `ids`.
-    pub async fn calls_status(&self, owner: &Owner, ids: &[CallId]) -> Result<Vec<CallStatusRow>, StoreError> {
-        let sql = "select id, status from call_records where tenant_id = $1 and user_id = $2 and id = any($3)";
+    pub async fn calls_status(
+        &self,
+        owner: &Owner,
+        ids: &[CallId],
+    ) -> Result<Vec<CallStatusRow>, StoreError> {
+        let sql =
+            "select id, status from call_records where tenant_id = $1 and user_id = $2 and id = any($3)";
         let ids = Bind::Uuids(ids.iter().map(|id| id.0).collect());
         self.rows(Statement::new(sql).bind(&owner.tenant_id).bind(owner.user_id).bind(ids)).await
     }

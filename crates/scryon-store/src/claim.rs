@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::db::{Statement, Store, StoreError};
-use crate::lease::{JOB_COLUMN, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, json_error, lease_columns, word};
+use crate::lease::{
+    JOB_COLUMN, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, json_error, lease_columns, word,
+};
 
 /// How long a lease lives without a heartbeat.
 pub const LEASE: Duration = Duration::from_secs(45);
@@ -143,7 +145,11 @@ static CLAIM_FREE: LazyLock<String> = LazyLock::new(|| {
 
 /// A paid stage: the purchase is recorded as `sending` by the claim itself.
 static CLAIM_PAID: LazyLock<String> = LazyLock::new(|| {
-    format!("{CLAIM} {} select {} from c join t on true {LEASE_JOINS}", job_ctes(11), lease_columns("", JOB_COLUMN))
+    format!(
+        "{CLAIM} {} select {} from c join t on true {LEASE_JOINS}",
+        job_ctes(11),
+        lease_columns("", JOB_COLUMN)
+    )
 });
 
 /// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
@@ -279,13 +285,21 @@ impl Store {
         let Some(row) = row else { return Ok(Unclaimed::Superseded) };
         Ok(match row.state.as_str() {
             "SUCCEEDED" | "SKIPPED" => {
-                let pending: Vec<PendingStage> =
-                    row.pending.map(serde_json::from_value).transpose().map_err(json_error)?.unwrap_or_default();
+                let pending: Vec<PendingStage> = row
+                    .pending
+                    .map(serde_json::from_value)
+                    .transpose()
+                    .map_err(json_error)?
+                    .unwrap_or_default();
                 Unclaimed::Done(
                     pending
                         .into_iter()
                         .map(|p| {
-                            Ok(next_hint(call_id, run_no, (word(&p.stage)?, word(&p.lane)?, TenantId(p.tenant))))
+                            Ok(next_hint(
+                                call_id,
+                                run_no,
+                                (word(&p.stage)?, word(&p.lane)?, TenantId(p.tenant)),
+                            ))
                         })
                         .collect::<Result<_, StoreError>>()?,
                 )
@@ -311,6 +325,10 @@ impl JobIntent {
 }
 
 /// The hint for a stage that a statement left PENDING.
-pub(crate) fn next_hint(call_id: CallId, run_no: i32, (stage, lane, tenant_id): (StageKind, Lane, TenantId)) -> Hint {
+pub(crate) fn next_hint(
+    call_id: CallId,
+    run_no: i32,
+    (stage, lane, tenant_id): (StageKind, Lane, TenantId),
+) -> Hint {
     Hint { v: HINT_VERSION, call_id, tenant_id, run_no: Some(run_no), stage, lane, reason: HintReason::Next }
 }

@@ -17,8 +17,7 @@ use crate::lease::word;
 pub const LEADERSHIP: Duration = Duration::from_secs(10);
 
 /// Announcements are repeated after 5 s, 10 s, 20 s, … up to a quarter of an hour.
-const NEXT_ANNOUNCE: &str =
-    "now() + least(900, $2 * power(2, least(r.publish_n, 8))) * interval '1 second', publish_n = r.publish_n + 1";
+const NEXT_ANNOUNCE: &str = "now() + least(900, $2 * power(2, least(r.publish_n, 8))) * interval '1 second', publish_n = r.publish_n + 1";
 
 static OVERDUE_STARTS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
@@ -246,7 +245,12 @@ impl Store {
 
     /// QUEUED calls whose announcement brought nobody.
     pub async fn starts_overdue(&self, batch: i32) -> Result<Due, StoreError> {
-        self.due(Statement::new(&OVERDUE_STARTS).bind(batch).bind(ANNOUNCE_AGAIN), batch, Announce::Starts(HintReason::Redispatch)).await
+        self.due(
+            Statement::new(&OVERDUE_STARTS).bind(batch).bind(ANNOUNCE_AGAIN),
+            batch,
+            Announce::Starts(HintReason::Redispatch),
+        )
+        .await
     }
 
     /// QUEUED calls held at admission for which there is room now.

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::claim::{ANNOUNCE_AGAIN, LEASE, next_hint};
 use crate::db::{Bind, Statement, Store, StoreError};
-use crate::lease::{JOB_COLUMN, JobIntent, LEASE_JOINS, Lease, LeaseRow, OUTPUT_JSON, job_ctes, lease_columns};
+use crate::lease::{
+    JOB_COLUMN, JobIntent, LEASE_JOINS, Lease, LeaseRow, OUTPUT_JSON, job_ctes, lease_columns,
+};
 
 /// The output of a stage, as its row keeps it.
 #[derive(Debug, Clone, Default)]
@@ -135,7 +137,8 @@ fn next_stages(take: Option<usize>) -> String {
         None => "null".to_owned(),
     };
     let slot = |n: usize| format!("${}", take.unwrap_or(0) + n);
-    let is_taken = take.map_or_else(|| "false".to_owned(), |first| format!("coalesce(g.stage = ${first}, false)"));
+    let is_taken =
+        take.map_or_else(|| "false".to_owned(), |first| format!("coalesce(g.stage = ${first}, false)"));
     format!(
         ", t as (
              insert into call_stages (call_id, run_no, stage, tenant_id, state, starts, publish_due, publish_n, lease_token,
@@ -228,8 +231,10 @@ static FINISH_ASSEMBLY: LazyLock<String> = LazyLock::new(|| {
     let update = ", status = case when $23 then 'ANALYZING' else 'COMPLETED' end,
         finished_at = case when $23 then null else now() end,
         completed_run = case when $23 then r.completed_run else r.run_no end";
-    let bits = head(update).replace("r.stages_done | $15", "r.stages_done | $15 | case when $23 then 0 else 16 end");
-    let visible = "(c.status = 'COMPLETED' or not exists (select 1 from call_artifacts v where v.call_id = c.id
+    let bits =
+        head(update).replace("r.stages_done | $15", "r.stages_done | $15 | case when $23 then 0 else 16 end");
+    let visible =
+        "(c.status = 'COMPLETED' or not exists (select 1 from call_artifacts v where v.call_id = c.id
         and v.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON'))";
     format!(
         "{bits}{next}, disabled as (

@@ -88,7 +88,13 @@ impl Store {
     }
 
     /// One beat of a process; `held` counts deliveries received but not yet claimed, by `stage.lane`.
-    pub async fn beat(&self, owner: &str, program: &str, version: &str, held: Value) -> Result<(), StoreError> {
+    pub async fn beat(
+        &self,
+        owner: &str,
+        program: &str,
+        version: &str,
+        held: Value,
+    ) -> Result<(), StoreError> {
         self.row::<StandingRow>(Statement::new(BEAT).bind(owner).bind(program).bind(version).bind(held))
             .await
             .map(|_| ())
@@ -96,6 +102,8 @@ impl Store {
 
     /// Takes a stopped process off the list, so that its redelivered work is claimed at once.
     pub async fn beat_stop(&self, owner: &str) -> Result<(), StoreError> {
-        self.execute(Statement::new("delete from worker_heartbeats where owner = $1").bind(owner)).await.map(|_| ())
+        self.execute(Statement::new("delete from worker_heartbeats where owner = $1").bind(owner))
+            .await
+            .map(|_| ())
     }
 }

@@ -77,18 +77,22 @@ impl Store {
             .await?;
         Ok(match row {
             Some(row) if row.ours => KeyState::Ours,
-            Some(KeyRow { state, call_id, fingerprint: Some(fingerprint), response: Some(response), .. })
-                if state == "DONE" =>
-            {
-                KeyState::Done { call_id: CallId(call_id), fingerprint, response }
-            }
+            Some(KeyRow {
+                state, call_id, fingerprint: Some(fingerprint), response: Some(response), ..
+            }) if state == "DONE" => KeyState::Done { call_id: CallId(call_id), fingerprint, response },
             // Held by a twin, or inserted by one after this statement's snapshot.
             _ => KeyState::InFlight,
         })
     }
 
     /// Keeps a key from being taken over while a slow upload goes on.
-    pub async fn key_extend(&self, owner: &Owner, route: &str, key: &str, call_id: CallId) -> Result<(), StoreError> {
+    pub async fn key_extend(
+        &self,
+        owner: &Owner,
+        route: &str,
+        key: &str,
+        call_id: CallId,
+    ) -> Result<(), StoreError> {
         let sql = "update idempotency_keys set held_until = now() + $5 * interval '1 second'
                    where user_id = $1 and route = $2 and key = $3 and call_id = $4 and state = 'OPEN'";
         let statement =
@@ -97,8 +101,16 @@ impl Store {
     }
 
     /// Frees the key of a request that failed: the client may use it again at once.
-    pub async fn key_release(&self, owner: &Owner, route: &str, key: &str, call_id: CallId) -> Result<(), StoreError> {
+    pub async fn key_release(
+        &self,
+        owner: &Owner,
+        route: &str,
+        key: &str,
+        call_id: CallId,
+    ) -> Result<(), StoreError> {
         let sql = "delete from idempotency_keys where user_id = $1 and route = $2 and key = $3 and call_id = $4 and state = 'OPEN'";
-        self.execute(Statement::new(sql).bind(owner.user_id).bind(route).bind(key).bind(call_id)).await.map(|_| ())
+        self.execute(Statement::new(sql).bind(owner.user_id).bind(route).bind(key).bind(call_id))
+            .await
+            .map(|_| ())
     }
 }

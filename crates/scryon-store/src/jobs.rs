@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::claim::LEASE;
 use crate::db::{Statement, Store, StoreError};
 use crate::finish::{JobSettlement, OutputObject};
-use crate::outcome::JobEnd;
 use crate::lease::{JOB_COLUMN, JobClaim, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, lease_columns};
+use crate::outcome::JobEnd;
 
 /// Fenced by run, status and token, like every write of a worker.
 const HELD: &str = "with c as materialized (
@@ -22,7 +22,11 @@ const HELD: &str = "with c as materialized (
      )";
 
 static BEGIN: LazyLock<String> = LazyLock::new(|| {
-    format!("{HELD}{} select {} from c join t on true {LEASE_JOINS}", job_ctes(6), lease_columns("", JOB_COLUMN))
+    format!(
+        "{HELD}{} select {} from c join t on true {LEASE_JOINS}",
+        job_ctes(6),
+        lease_columns("", JOB_COLUMN)
+    )
 });
 
 /// One re-buy of a purchase that was perhaps made (13: the old one).
@@ -51,7 +55,8 @@ const TAKE_OVER: &str = "update provider_jobs j set lease_owner = $2, lease_unti
      where j.id = $1 and j.live and j.state in ('intent', 'sending', 'unknown') and coalesce(j.lease_until <= now(), true)
      returning 1 as n";
 
-const STORE_ANSWER: &str = "update provider_jobs set state = 'succeeded', result_ref = $2, result_bytes = $3, result_sha256 = $4,
+const STORE_ANSWER: &str =
+    "update provider_jobs set state = 'succeeded', result_ref = $2, result_bytes = $3, result_sha256 = $4,
          units = $5, unit = $6, billed_cost = $7::float8::numeric, lease_until = null, finished_at = now()
      where id = $1 and state <> 'succeeded' returning 1 as n";
 
@@ -151,7 +156,9 @@ impl Store {
         let sql = "update provider_jobs set state = $2, live = live and $2 <> 'failed', lease_until = null, error_code = $3,
                  finished_at = case when $2 = 'failed' then now() end
              where id = $1 and state not in ('succeeded', 'failed')";
-        self.execute(Statement::new(sql).bind(end.id).bind(end.state.as_str()).bind(error_code)).await.map(|_| ())
+        self.execute(Statement::new(sql).bind(end.id).bind(end.state.as_str()).bind(error_code))
+            .await
+            .map(|_| ())
     }
 
     /// An answer whose object is gone cannot serve any more.

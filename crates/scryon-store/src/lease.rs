@@ -189,15 +189,14 @@ pub(crate) fn lease_columns(own_output: &str, job: &str) -> String {
          c.direction, c.contact_name, c.phone_number, u.display_name as user_display_name, c.title, c.recorded_at,
          c.created_at, c.audio_sha256, a.storage_key as audio_key, a.content_type as audio_type, a.byte_size as audio_bytes,
          case when t.state = 'RUNNING' then coalesce((
-             select jsonb_object_agg(i.stage, {output}) from call_stages i
+             select jsonb_object_agg(i.stage, {OUTPUT_JSON}) from call_stages i
              where i.call_id = c.id and i.run_no = c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')), '{{}}') {own_output} end as inputs,
          case when t.state = 'RUNNING' and c.run_no > 1 then (
-             select {output} from call_stages i
+             select {OUTPUT_JSON} from call_stages i
              where i.call_id = c.id and i.stage = t.stage and i.run_no < c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')
                and i.params_hash is not null and (c.paid_since is null or i.finished_at >= c.paid_since)
              order by i.run_no desc limit 1) end as prior,
-         {job} as job",
-        output = OUTPUT_JSON,
+         {job} as job"
     )
 }
 

@@ -80,7 +80,7 @@ impl Store {
             self.rows(Statement::new("select version from __diesel_schema_migrations")).await?;
         let missing: Vec<&String> =
             known.iter().filter(|k| !applied.iter().any(|a| &a.version == *k)).collect();
-        if let Some(first) = missing.iter().next() {
+        if let Some(first) = missing.as_slice().first() {
             return Err(older(&format!("migration {first} is missing"), &known));
         }
         let floor: Option<FloorRow> =

@@ -158,11 +158,12 @@ impl Store {
     /// Puts the stage back to PENDING or WAITING. `None`: the fence held. With no delay the hint to
     /// announce is returned; else the dispatcher announces when the delay has passed.
     pub async fn stage_set_back(&self, lease: &Lease, setback: &Setback) -> Result<Option<Hint>, StoreError> {
-        let statement = base(&SET_BACK, lease, setback.event.as_ref(), setback.error_code.as_deref(), setback.job)
-            .bind(if setback.waiting { "WAITING" } else { "PENDING" })
-            .bind(i32::from(setback.counts))
-            .bind(setback.delay)
-            .bind(ANNOUNCE_AGAIN);
+        let statement =
+            base(&SET_BACK, lease, setback.event.as_ref(), setback.error_code.as_deref(), setback.job)
+                .bind(if setback.waiting { "WAITING" } else { "PENDING" })
+                .bind(i32::from(setback.counts))
+                .bind(setback.delay)
+                .bind(ANNOUNCE_AGAIN);
         let row: Option<LaneRow> = self.row(statement).await?;
         row.map(|row| {
             let tenant = scryon_domain::ids::TenantId(row.tenant_id);

@@ -34,7 +34,12 @@ const EXPIRE_AUDIO: &str = "with old as (
 
 impl Store {
     /// Lets the audio of finished calls go; gives the number of calls.
-    pub async fn audio_expire(&self, ttl: Duration, hard_limit: Duration, batch: i32) -> Result<usize, StoreError> {
+    pub async fn audio_expire(
+        &self,
+        ttl: Duration,
+        hard_limit: Duration,
+        batch: i32,
+    ) -> Result<usize, StoreError> {
         let statement = Statement::new(EXPIRE_AUDIO).bind(ttl).bind(hard_limit).bind(batch);
         let rows: Vec<Tombstone> = self.rows(statement).await?;
         Ok(rows.len())
@@ -59,8 +64,14 @@ impl Store {
 
     /// Idempotency keys and heartbeats nobody needs any more.
     pub async fn leftovers_expire(&self) -> Result<(), StoreError> {
-        self.execute(Statement::new("delete from idempotency_keys where created_at < now() - interval '25 hours'")).await?;
-        self.execute(Statement::new("delete from worker_heartbeats where beat_at < now() - interval '1 day'")).await?;
+        self.execute(Statement::new(
+            "delete from idempotency_keys where created_at < now() - interval '25 hours'",
+        ))
+        .await?;
+        self.execute(Statement::new(
+            "delete from worker_heartbeats where beat_at < now() - interval '1 day'",
+        ))
+        .await?;
         Ok(())
     }
 }

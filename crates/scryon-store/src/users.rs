@@ -35,7 +35,11 @@ const ENSURE: &str = "with made as (
 
 impl Store {
     /// Finds a user by the identity provider's id; makes one on the first visit.
-    pub async fn user_ensure(&self, tenant_id: &TenantId, external_user_id: &str) -> Result<User, StoreError> {
+    pub async fn user_ensure(
+        &self,
+        tenant_id: &TenantId,
+        external_user_id: &str,
+    ) -> Result<User, StoreError> {
         let statement = || Statement::new(ENSURE).bind(tenant_id).bind(external_user_id);
         // Two first visits at once: the loser's snapshot shows neither row, a second look does.
         let row: Option<UserRow> = match self.row(statement()).await? {

@@ -27,7 +27,9 @@ async fn once(sweeper: &Sweeper) -> Result<(), StoreError> {
     for count in sweeper.ctx.store.counts().await? {
         let metrics = &sweeper.metrics;
         match (count.kind.as_str(), count.label.as_str()) {
-            ("uploaded", direction) => metrics.calls_uploaded.with_label_values(&[direction]).set(count.total),
+            ("uploaded", direction) => {
+                metrics.calls_uploaded.with_label_values(&[direction]).set(count.total);
+            }
             ("completed", _) => metrics.calls_completed.set(count.total),
             ("failed", reason) => metrics.calls_failed.with_label_values(&[reason]).set(count.total),
             ("swept", _) => metrics.calls_swept.set(count.total),

@@ -45,6 +45,10 @@ async fn keep(sweeper: &Sweeper, delivery: Delivery) {
         }
     }
     sweeper.metrics.dead_letters.inc();
-    warn!(queue = letter.queue, reason = letter.reason, "a message nobody could use was kept in dead_letters");
+    warn!(
+        queue = letter.queue,
+        reason = letter.reason,
+        "a message nobody could use was kept in dead_letters"
+    );
     delivery.ack().await;
 }

@@ -172,7 +172,11 @@ async fn compare(sweeper: &Sweeper, empty: &mut HashMap<(StageKind, Lane), u32>)
         for lane in Lane::ALL {
             let row = announced.iter().find(|a| a.stage == stage.as_str() && a.lane == lane.as_str());
             let waiting = row.map_or(0, |a| a.announced);
-            sweeper.metrics.announced.with_label_values(&[stage.as_str(), lane.as_str()]).set(i64::from(waiting));
+            sweeper
+                .metrics
+                .announced
+                .with_label_values(&[stage.as_str(), lane.as_str()])
+                .set(i64::from(waiting));
             let lost = match row {
                 Some(Announced { announced, held: 0, .. }) if *announced > 0 => {
                     matches!(sweeper.ctx.publisher.depth(stage, lane).await, Ok(0))

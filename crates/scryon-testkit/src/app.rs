@@ -56,7 +56,13 @@ pub struct TestOptions {
 
 impl Default for TestOptions {
     fn default() -> Self {
-        Self { parts: Parts::ALL, settings: Vec::new(), carrier: Carrier::Broker, latency: Duration::ZERO, servers: None }
+        Self {
+            parts: Parts::ALL,
+            settings: Vec::new(),
+            carrier: Carrier::Broker,
+            latency: Duration::ZERO,
+            servers: None,
+        }
     }
 }
 
@@ -125,7 +131,8 @@ impl TestApp {
     pub async fn start_with(options: TestOptions) -> Self {
         let servers = options.servers.clone().unwrap_or_else(Servers::found);
         let database = Database::create(&servers.database_url).await;
-        let storage = tempfile::Builder::new().prefix("scryon-test-").tempdir().expect("a folder can be made");
+        let storage =
+            tempfile::Builder::new().prefix("scryon-test-").tempdir().expect("a folder can be made");
         let (simulator, provider_url) = simulator(options.latency);
         let settings = settings(&options, &servers, &database, &storage, &provider_url);
         let config = Config::from_env(&settings).expect("the settings are allowed");
@@ -240,8 +247,8 @@ impl TestApp {
 fn simulator(latency: Duration) -> (Simulator, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-    let (simulator, server) =
-        scryon_simulator::serve(listener, Options { latency, ledger: true }).expect("the fake provider starts");
+    let (simulator, server) = scryon_simulator::serve(listener, Options { latency, ledger: true })
+        .expect("the fake provider starts");
     tokio::spawn(server);
     (simulator, url)
 }

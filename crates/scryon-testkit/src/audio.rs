@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub fn unique_wav() -> Vec<u8> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed) as u128 ^ uuid::Uuid::new_v4().as_u128();
-    let samples = (0..400u32).map(|n| if n < 8 { (number >> (16 * n)) as i16 } else { ((n * 37) % 2000) as i16 });
+    let samples =
+        (0..400u32).map(|n| if n < 8 { (number >> (16 * n)) as i16 } else { ((n * 37) % 2000) as i16 });
     wav(1, 8_000, samples)
 }
 
@@ -18,8 +19,12 @@ pub fn quiet_wav(seconds: u32) -> Vec<u8> {
 
 /// A WAV of 16-bit samples, interleaved.
 pub fn wav(channels: u16, sample_rate: u32, samples: impl Iterator<Item = i16>) -> Vec<u8> {
-    let spec =
-        hound::WavSpec { channels, sample_rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels,
+        sample_rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut bytes = Cursor::new(Vec::new());
     let mut writer = hound::WavWriter::new(&mut bytes, spec).expect("memory can be written");
     for sample in samples {

@@ -39,7 +39,9 @@ impl BrokerConnection {
         let properties = BasicProperties::default().with_message_id(uuid::Uuid::new_v4().to_string().into());
         let key = routing_key(stage, lane);
         let options = BasicPublishOptions::default();
-        let sent = channel.basic_publish(topology.work_exchange().into(), key.into(), options, body, properties).await;
+        let sent = channel
+            .basic_publish(topology.work_exchange().into(), key.into(), options, body, properties)
+            .await;
         sent.expect("a message is taken").await.expect("a message is taken");
         channel.close(200, "done".into()).await.expect("the broker heard everything");
     }
@@ -48,13 +50,19 @@ impl BrokerConnection {
     pub async fn declare_plain(&self, queue: &str) {
         let channel = self.0.create_channel().await.expect("a channel");
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(queue.into(), durable, FieldTable::default()).await.expect("a queue can be declared");
+        channel
+            .queue_declare(queue.into(), durable, FieldTable::default())
+            .await
+            .expect("a queue can be declared");
     }
 
     /// Takes the next message out of a queue, if there is one.
     pub async fn take(&self, queue: &str) -> Option<Peeked> {
         let channel = self.0.create_channel().await.expect("a channel");
-        let message = channel.basic_get(queue.into(), BasicGetOptions::default()).await.expect("a queue can be read")?;
+        let message = channel
+            .basic_get(queue.into(), BasicGetOptions::default())
+            .await
+            .expect("a queue can be read")?;
         let headers = message.properties.headers().clone().unwrap_or_default();
         let traceparent = headers.inner().get("traceparent").and_then(|v| match v {
             AMQPValue::LongString(text) => Some(text.to_string()),

@@ -69,7 +69,8 @@ impl TestApp {
     pub async fn verdict_allowing(&self, reasons: &[&str]) -> Verdict {
         let mut verdict = Verdict::default();
         let client = self.database.client().await;
-        let count = client.query_one("select count(*) from call_records", &[]).await.expect("calls can be counted");
+        let count =
+            client.query_one("select count(*) from call_records", &[]).await.expect("calls can be counted");
         verdict.calls = usize::try_from(count.get::<_, i64>(0)).unwrap_or_default();
         for (what, sql) in RULES {
             let rows = if sql.contains("$1") {
@@ -95,7 +96,9 @@ impl TestApp {
             let (key, bytes): (String, i64) = (row.get(0), row.get(1));
             let size = std::fs::metadata(self.storage.path().join(&key)).map(|m| m.len()).ok();
             if size != u64::try_from(bytes).ok() {
-                verdict.problems.push(format!("a row and its object differ: {key} has {size:?}, the row says {bytes}"));
+                verdict
+                    .problems
+                    .push(format!("a row and its object differ: {key} has {size:?}, the row says {bytes}"));
             }
         }
     }
@@ -130,7 +133,10 @@ impl TestApp {
             let key = (purchase.input.clone(), stage.to_owned());
             let allowed = 1 + decided.get(&key).unwrap_or(&0) + failed.get(&key).unwrap_or(&0);
             if purchase.count as i64 > allowed {
-                verdict.problems.push(format!("bought {} times: {} of {}", purchase.count, purchase.route, purchase.input));
+                verdict.problems.push(format!(
+                    "bought {} times: {} of {}",
+                    purchase.count, purchase.route, purchase.input
+                ));
             }
         }
         let analyses: usize =
@@ -140,13 +146,20 @@ impl TestApp {
             .await
             .expect("purchases can be counted");
         if analyses as i64 > runs.get::<_, i64>(0) {
-            verdict.problems.push(format!("{analyses} analyses were bought, the ledger knows {}", runs.get::<_, i64>(0)));
+            verdict
+                .problems
+                .push(format!("{analyses} analyses were bought, the ledger knows {}", runs.get::<_, i64>(0)));
         }
     }
 
     /// How often speech was bought for a recording, by the provider's ledger.
     pub fn bought(&self, route: &str, audio: &[u8]) -> usize {
         let input = hex::encode(Sha256::digest(audio));
-        self.simulator.purchases().iter().filter(|p| p.route == route && p.input == input).map(|p| p.count).sum()
+        self.simulator
+            .purchases()
+            .iter()
+            .filter(|p| p.route == route && p.input == input)
+            .map(|p| p.count)
+            .sum()
     }
 }

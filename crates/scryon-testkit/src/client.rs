@@ -44,7 +44,10 @@ impl Client {
     /// A client of the API at `base`.
     pub fn new(base: String) -> Self {
         let _already = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client can be built");
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .expect("a client can be built");
         Self { http, base }
     }
 

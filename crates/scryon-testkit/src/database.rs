@@ -53,7 +53,11 @@ impl Database {
     /// # Panics
     /// When Postgres refuses it.
     pub async fn sql(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
-        self.client().await.query(statement, parameters).await.unwrap_or_else(|e| panic!("{statement}: {e:?}"))
+        self.client()
+            .await
+            .query(statement, parameters)
+            .await
+            .unwrap_or_else(|e| panic!("{statement}: {e:?}"))
     }
 
     /// The first column of the first row.

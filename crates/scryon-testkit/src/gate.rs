@@ -21,12 +21,22 @@ pub struct Gate {
 impl Gate {
     /// A closed gate in front of a carrier.
     pub fn closed(inner: Arc<dyn Announce>) -> Self {
-        Self { inner, open: Arc::new(watch::channel(false).0), waiting: Arc::new(watch::channel(0).0), twice: false }
+        Self {
+            inner,
+            open: Arc::new(watch::channel(false).0),
+            waiting: Arc::new(watch::channel(0).0),
+            twice: false,
+        }
     }
 
     /// An open one that carries every hint twice.
     pub fn doubling(inner: Arc<dyn Announce>) -> Self {
-        Self { inner, open: Arc::new(watch::channel(true).0), waiting: Arc::new(watch::channel(0).0), twice: true }
+        Self {
+            inner,
+            open: Arc::new(watch::channel(true).0),
+            waiting: Arc::new(watch::channel(0).0),
+            twice: true,
+        }
     }
 
     /// Lets everything through.

@@ -47,7 +47,9 @@ impl Stack {
             .stderr(file)
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|e| panic!("{} cannot be started ({e}); build it with `cargo build`", binary.display()));
+            .unwrap_or_else(|e| {
+                panic!("{} cannot be started ({e}); build it with `cargo build`", binary.display())
+            });
         StackProgram { name, child, log }
     }
 }

@@ -28,7 +28,10 @@ impl Servers {
 
 /// The folder of the clone.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the clone is where it was built")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the clone is where it was built")
 }
 
 fn read_env(file: &Path) -> Option<Servers> {
@@ -55,7 +58,10 @@ impl Pair {
     pub async fn start(name: &str) -> Self {
         script(&["own", name]).await;
         let file = root().join(format!("var/services/{name}.env"));
-        Self { name: name.to_owned(), servers: read_env(&file).expect("services.sh wrote the pair's addresses") }
+        Self {
+            name: name.to_owned(),
+            servers: read_env(&file).expect("services.sh wrote the pair's addresses"),
+        }
     }
 
     /// `stop`, `start` or `kill` of `postgres` or `rabbitmq`.

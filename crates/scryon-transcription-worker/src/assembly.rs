@@ -82,9 +82,14 @@ impl Stage for Assembly {
             voice_match: VoiceMatch::Disabled,
         };
         let assembling = Instant::now();
-        let transcript: Transcript = tokio::task::spawn_blocking(move || assemble(&input)).await.map_err(|e| {
-            StageError::new(StageErrorKind::Suspect(FailureCode::AssemblyFailed), "assembly_panicked", e.to_string())
-        })?;
+        let transcript: Transcript =
+            tokio::task::spawn_blocking(move || assemble(&input)).await.map_err(|e| {
+                StageError::new(
+                    StageErrorKind::Suspect(FailureCode::AssemblyFailed),
+                    "assembly_panicked",
+                    e.to_string(),
+                )
+            })?;
         cx.deps.metrics.normalization_duration.observe(assembling.elapsed().as_secs_f64());
         let object = cx.write(DocumentName::Normalized, &transcript).await?;
         let output = StageOutput {

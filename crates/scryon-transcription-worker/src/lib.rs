@@ -22,7 +22,11 @@ pub const PROGRAM: Program = Program {
 pub const STAGES: [StageKind; 3] = [StageKind::Preprocessing, StageKind::Transcription, StageKind::Assembly];
 
 /// Makes the stages named.
-pub fn stages(ctx: &Context, kit: &WorkerKit, kinds: &[StageKind]) -> Result<Vec<Arc<dyn Stage>>, ProgramError> {
+pub fn stages(
+    ctx: &Context,
+    kit: &WorkerKit,
+    kinds: &[StageKind],
+) -> Result<Vec<Arc<dyn Stage>>, ProgramError> {
     let mut stages: Vec<Arc<dyn Stage>> = Vec::new();
     for kind in kinds {
         match kind {

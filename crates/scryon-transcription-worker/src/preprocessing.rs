@@ -49,7 +49,11 @@ impl Preprocessing {
     }
 
     /// What the header says, without decoding.
-    async fn look(&self, cx: &StageContext<'_>, audio: &AudioObject) -> Result<Option<AudioFacts>, StageError> {
+    async fn look(
+        &self,
+        cx: &StageContext<'_>,
+        audio: &AudioObject,
+    ) -> Result<Option<AudioFacts>, StageError> {
         let key = BlobKey::stored(&audio.key);
         let head = cx.deps.blobs.head(&key, HEADER).await.map_err(gone)?;
         if let Some(facts) = wav_facts(&head, u64::try_from(audio.bytes).unwrap_or_default()) {
@@ -77,7 +81,12 @@ impl Preprocessing {
         }))
     }
 
-    async fn keep(&self, cx: &StageContext<'_>, prepared: Prepared, started: Instant) -> Result<StageOutput, StageError> {
+    async fn keep(
+        &self,
+        cx: &StageContext<'_>,
+        prepared: Prepared,
+        started: Instant,
+    ) -> Result<StageOutput, StageError> {
         let written = cx.deps.blobs.put_file(&cx.keys.prepared(), prepared.file.path()).await?;
         let details = AudioDetails {
             duration_seconds: Some(prepared.duration_seconds),
@@ -124,7 +133,11 @@ impl Preprocessing {
     }
 
     fn output(&self, params_hash: Vec<u8>) -> StageOutput {
-        StageOutput { engine: Some(self.info.name.to_owned()), params_hash: Some(params_hash), ..StageOutput::default() }
+        StageOutput {
+            engine: Some(self.info.name.to_owned()),
+            params_hash: Some(params_hash),
+            ..StageOutput::default()
+        }
     }
 }
 
@@ -166,12 +179,19 @@ impl Stage for Preprocessing {
                 ));
             }
             Err(PrepareError::Tool { reason, source }) => {
-                warn!(errorCode = reason, "a recording was not prepared, going on with the original: {source}");
+                warn!(
+                    errorCode = reason,
+                    "a recording was not prepared, going on with the original: {source}"
+                );
                 cx.deps.metrics.preprocessing_fallback.with_label_values(&[reason]).inc();
                 self.original(cx, audio, Some(reason), started).await?
             }
             Err(PrepareError::Io(error)) => {
-                return Err(StageError::new(StageErrorKind::Retry, "temporary_file_failed", error.to_string()));
+                return Err(StageError::new(
+                    StageErrorKind::Retry,
+                    "temporary_file_failed",
+                    error.to_string(),
+                ));
             }
         };
         cx.deps.metrics.preprocessing_duration.observe(started.elapsed().as_secs_f64());

@@ -64,7 +64,8 @@ impl EngineStage for Transcription {
         index: usize,
         job: Option<JobId>,
     ) -> Result<Asked<RawTranscript>, ProviderError> {
-        let audio = StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))?;
+        let audio =
+            StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))?;
         let request = TranscriptionRequest {
             audio: &audio,
             pieces: &StoredPieces::of(cx),

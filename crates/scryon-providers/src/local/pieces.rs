@@ -68,7 +68,9 @@ where
             let kept = if keep { request.pieces.load(channel, index).await? } else { None };
             let piece = match kept.and_then(|body| serde_json::from_slice::<Vec<PieceWord>>(&body).ok()) {
                 Some(piece) => piece,
-                None if keep && started.elapsed() > request.hold => return Ok(TranscriptionAnswer::ToBeContinued),
+                None if keep && started.elapsed() > request.hold => {
+                    return Ok(TranscriptionAnswer::ToBeContinued);
+                }
                 None => {
                     let (source, from, to) = (file.path().to_owned(), *start, *end);
                     let cut = blocking(info, move || cut(&source, channel, from, to)).await?;
@@ -122,7 +124,8 @@ async fn blocking<T: Send + 'static>(
 
 /// Reads the recording once and decides where to cut.
 fn plan(path: &Path) -> Result<Plan, String> {
-    let mut reader = hound::WavReader::open(path).map_err(|e| format!("it needs prepared audio (WAV): {e}"))?;
+    let mut reader =
+        hound::WavReader::open(path).map_err(|e| format!("it needs prepared audio (WAV): {e}"))?;
     let spec = reader.spec();
     if spec.sample_rate != SAMPLE_RATE || spec.bits_per_sample != 16 || spec.channels == 0 {
         return Err(format!(
@@ -187,12 +190,14 @@ fn cut(path: &Path, channel: u16, start: u64, end: u64) -> Result<tempfile::Name
     let spec = reader.spec();
     let seek = u32::try_from(start).map_err(|e| e.to_string())?;
     reader.seek(seek).map_err(|e| e.to_string())?;
-    let file = tempfile::Builder::new().prefix("scryon-").suffix(".wav").tempfile().map_err(|e| e.to_string())?;
+    let file =
+        tempfile::Builder::new().prefix("scryon-").suffix(".wav").tempfile().map_err(|e| e.to_string())?;
     let mono = hound::WavSpec { channels: 1, ..spec };
     let mut writer = hound::WavWriter::create(file.path(), mono).map_err(|e| e.to_string())?;
     let step = usize::from(spec.channels);
     let count = usize::try_from(end - start).map_err(|e| e.to_string())?;
-    let samples = reader.samples::<i16>().map_while(Result::ok).skip(usize::from(channel)).step_by(step).take(count);
+    let samples =
+        reader.samples::<i16>().map_while(Result::ok).skip(usize::from(channel)).step_by(step).take(count);
     // Recognisers lose speech that runs to the very end of a file.
     let silence = std::iter::repeat_n(0i16, SAMPLE_RATE as usize / 2);
     for sample in samples.chain(silence) {
@@ -235,7 +240,8 @@ mod tests {
     fn a_long_recording_is_cut_where_it_is_quiet() {
         let per_second = SAMPLE_RATE as usize / FRAME;
         let quiet = 290 * per_second + 7;
-        let frames: Vec<Vec<f64>> = (0..700 * per_second).map(|f| vec![if f == quiet { 1.0 } else { 9e6 }]).collect();
+        let frames: Vec<Vec<f64>> =
+            (0..700 * per_second).map(|f| vec![if f == quiet { 1.0 } else { 9e6 }]).collect();
         let samples = (frames.len() * FRAME) as u64;
         let cuts = bounds(&frames, samples);
         assert_eq!(cuts[0], (0, (quiet * FRAME) as u64));
@@ -248,9 +254,13 @@ mod tests {
     fn a_cut_holds_its_channel_only() {
         let file = wav(2, |c, n| (i32::from(c) * 10_000 + (n % 100) as i32) as i16, 2);
         let piece = cut(file.path(), 1, 100, 200).unwrap();
-        let samples: Vec<i16> = hound::WavReader::open(piece.path()).unwrap().samples().map(Result::unwrap).collect();
+        let samples: Vec<i16> =
+            hound::WavReader::open(piece.path()).unwrap().samples().map(Result::unwrap).collect();
         assert_eq!((samples[0], samples[99]), (10_000, 10_099));
-        assert!(samples[100..].iter().all(|s| *s == 0) && samples.len() == 100 + 8_000, "half a second of silence follows");
+        assert!(
+            samples[100..].iter().all(|s| *s == 0) && samples.len() == 100 + 8_000,
+            "half a second of silence follows"
+        );
     }
 
     #[test]

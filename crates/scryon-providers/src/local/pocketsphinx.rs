@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use scryon_config::EngineSettings;
 use serde::Deserialize;
 
-use crate::engine::{EngineInfo, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest};
+use crate::engine::{
+    EngineInfo, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+};
 use crate::local::pieces::{PieceWord, transcribe_in_pieces};
 use crate::media::tool::{ToolError, is_installed, run_on_core};
 
@@ -44,10 +46,14 @@ impl PocketsphinxEngine {
     }
 
     fn binary(&self) -> Result<String, ProviderError> {
-        let found = self.binary.clone().or_else(|| BINARIES.iter().find(|b| is_installed(b)).map(ToString::to_string));
+        let found = self
+            .binary
+            .clone()
+            .or_else(|| BINARIES.iter().find(|b| is_installed(b)).map(ToString::to_string));
         found.ok_or_else(|| ProviderError::Unavailable {
             engine: NAME,
-            message: "it is not installed (Debian: apt-get install pocketsphinx pocketsphinx-en-us)".to_owned(),
+            message: "it is not installed (Debian: apt-get install pocketsphinx pocketsphinx-en-us)"
+                .to_owned(),
         })
     }
 
@@ -61,7 +67,9 @@ impl PocketsphinxEngine {
             vec!["live".into(), wav.into()]
         };
         let output = run_on_core(&binary, arguments, LIMIT).await.map_err(|error| match error {
-            ToolError::Missing { .. } => ProviderError::Unavailable { engine: NAME, message: error.to_string() },
+            ToolError::Missing { .. } => {
+                ProviderError::Unavailable { engine: NAME, message: error.to_string() }
+            }
             error => ProviderError::Transient { engine: NAME, message: error.to_string() },
         })?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -75,9 +83,15 @@ impl TranscriptionEngine for PocketsphinxEngine {
         &self.info
     }
 
-    async fn transcribe(&self, request: TranscriptionRequest<'_>) -> Result<TranscriptionAnswer, ProviderError> {
+    async fn transcribe(
+        &self,
+        request: TranscriptionRequest<'_>,
+    ) -> Result<TranscriptionAnswer, ProviderError> {
         self.binary()?;
-        transcribe_in_pieces(&self.info, &request, Some("en"), &["draft_quality_engine"], |wav| self.recognise(wav)).await
+        transcribe_in_pieces(&self.info, &request, Some("en"), &["draft_quality_engine"], |wav| {
+            self.recognise(wav)
+        })
+        .await
     }
 }
 
@@ -90,7 +104,12 @@ fn timed_lines(text: &str) -> Vec<PieceWord> {
             let word = spoken(fields.next()?)?;
             let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
             let confidence: f32 = fields.next()?.parse().ok()?;
-            fields.next().is_none().then(|| PieceWord { text: word, start, end, confidence: Some(confidence.min(1.0)) })
+            fields.next().is_none().then(|| PieceWord {
+                text: word,
+                start,
+                end,
+                confidence: Some(confidence.min(1.0)),
+            })
         })
         .collect()
 }

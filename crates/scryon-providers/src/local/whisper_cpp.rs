@@ -71,11 +71,15 @@ impl WhisperCppEngine {
 
     async fn recognise(&self, wav: PathBuf) -> Result<Vec<PieceWord>, ProviderError> {
         let output = wav.with_extension("");
-        let mut arguments: Vec<OsString> = vec!["-m".into(), self.model.clone().into(), "-f".into(), wav.into()];
-        arguments.extend(["-ml", "1", "-sow", "-oj", "-np", "-l", "auto", "-t", "1", "-of"].map(OsString::from));
+        let mut arguments: Vec<OsString> =
+            vec!["-m".into(), self.model.clone().into(), "-f".into(), wav.into()];
+        arguments
+            .extend(["-ml", "1", "-sow", "-oj", "-np", "-l", "auto", "-t", "1", "-of"].map(OsString::from));
         arguments.push(output.clone().into());
         run_on_core(&self.binary, arguments, LIMIT).await.map_err(|error| match error {
-            ToolError::Missing { .. } => ProviderError::Unavailable { engine: NAME, message: error.to_string() },
+            ToolError::Missing { .. } => {
+                ProviderError::Unavailable { engine: NAME, message: error.to_string() }
+            }
             ToolError::Failed { .. } if !self.model.is_file() => ProviderError::Unavailable {
                 engine: NAME,
                 message: "the model named by SCRYON_WHISPER_MODEL is not there".to_owned(),
@@ -100,7 +104,7 @@ fn words(written: Written) -> Vec<PieceWord> {
         .into_iter()
         .map(|e| (e.text.trim().to_owned(), e.offsets))
         // Marks such as [BLANK_AUDIO] are about the sound, not in it.
-        .filter(|(text, _)| !text.is_empty() && !(text.starts_with('[') && text.ends_with(']')))
+        .filter(|(text, _)| !(text.is_empty() || text.starts_with('[') && text.ends_with(']')))
         .map(|(text, at)| PieceWord { text, start: at.from / 1000.0, end: at.to / 1000.0, confidence: None })
         .collect()
 }
@@ -111,7 +115,10 @@ impl TranscriptionEngine for WhisperCppEngine {
         &self.info
     }
 
-    async fn transcribe(&self, request: TranscriptionRequest<'_>) -> Result<TranscriptionAnswer, ProviderError> {
+    async fn transcribe(
+        &self,
+        request: TranscriptionRequest<'_>,
+    ) -> Result<TranscriptionAnswer, ProviderError> {
         transcribe_in_pieces(&self.info, &request, None, &[], |wav| self.recognise(wav)).await
     }
 }

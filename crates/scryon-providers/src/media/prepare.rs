@@ -57,7 +57,8 @@ impl Preparer {
             filters.push(format!("highpass=f={}", settings.highpass_hz.0));
         }
         if settings.denoise {
-            filters.push(format!("afftdn=nr={}:nf={}", settings.denoise_nr_db.0, settings.denoise_floor_db.0));
+            filters
+                .push(format!("afftdn=nr={}:nf={}", settings.denoise_nr_db.0, settings.denoise_floor_db.0));
         }
         filters.push("loudnorm".to_owned());
         Self {
@@ -95,7 +96,8 @@ impl Preparer {
             return Err(self.blame(input, limit, source).await);
         }
         let path = output.path().to_owned();
-        let measured = tokio::task::spawn_blocking(move || measure(&path)).await.map_err(std::io::Error::other)??;
+        let measured =
+            tokio::task::spawn_blocking(move || measure(&path)).await.map_err(std::io::Error::other)??;
         let Some(measured) = measured else {
             return Err(PrepareError::Unreadable("it holds no samples".to_owned()));
         };
@@ -109,13 +111,31 @@ impl Preparer {
 
     fn arguments(&self, input: &Path, output: &Path, channels: u16) -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
-            ["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-threads", "1", "-i"].map(Into::into).to_vec();
+            ["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-threads", "1", "-i"]
+                .map(Into::into)
+                .to_vec();
         arguments.push(input.into());
         let rate = SAMPLE_RATE.to_string();
         let channels = channels.to_string();
         for argument in [
-            "-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-af", &self.filters, "-ar", &rate, "-ac", &channels,
-            "-c:a", "pcm_s16le", "-f", "wav", "-y",
+            "-map",
+            "0:a:0",
+            "-vn",
+            "-sn",
+            "-dn",
+            "-map_metadata",
+            "-1",
+            "-af",
+            &self.filters,
+            "-ar",
+            &rate,
+            "-ac",
+            &channels,
+            "-c:a",
+            "pcm_s16le",
+            "-f",
+            "wav",
+            "-y",
         ] {
             arguments.push(argument.into());
         }
@@ -127,7 +147,9 @@ impl Preparer {
     async fn blame(&self, input: &Path, limit: Duration, source: ToolError) -> PrepareError {
         let ToolError::Failed { .. } = &source else { return tool_error(source) };
         let mut arguments: Vec<OsString> =
-            ["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-threads", "1", "-i"].map(Into::into).to_vec();
+            ["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-threads", "1", "-i"]
+                .map(Into::into)
+                .to_vec();
         arguments.push(input.into());
         arguments.extend(["-map", "0:a:0", "-f", "null", "-"].map(OsString::from));
         match run_on_core(&self.ffmpeg, arguments, limit).await {

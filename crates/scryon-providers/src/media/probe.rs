@@ -44,8 +44,16 @@ struct ProbedFormat {
 /// Asks ffprobe. `Ok(None)`: there is no audio in it.
 pub async fn probe(ffprobe: &str, file: &Path) -> Result<Option<AudioFacts>, ToolError> {
     let mut arguments: Vec<OsString> = [
-        "-v", "error", "-protocol_whitelist", "file,pipe", "-select_streams", "a:0", "-show_entries",
-        "stream=codec_name,channels,sample_rate,duration:format=duration", "-of", "json",
+        "-v",
+        "error",
+        "-protocol_whitelist",
+        "file,pipe",
+        "-select_streams",
+        "a:0",
+        "-show_entries",
+        "stream=codec_name,channels,sample_rate,duration:format=duration",
+        "-of",
+        "json",
     ]
     .map(Into::into)
     .to_vec();
@@ -92,7 +100,12 @@ mod tests {
     use super::*;
 
     fn wav(channels: u16, rate: u32, frames: u32) -> Vec<u8> {
-        let spec = hound::WavSpec { channels, sample_rate: rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+        let spec = hound::WavSpec {
+            channels,
+            sample_rate: rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
         for n in 0..frames * u32::from(channels) {

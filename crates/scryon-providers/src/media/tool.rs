@@ -43,7 +43,11 @@ static CORES: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get)));
 
 /// Runs a tool that fills a core. The limit begins when a core is free.
-pub async fn run_on_core(program: &str, arguments: Vec<OsString>, limit: Duration) -> Result<ToolOutput, ToolError> {
+pub async fn run_on_core(
+    program: &str,
+    arguments: Vec<OsString>,
+    limit: Duration,
+) -> Result<ToolOutput, ToolError> {
     let _core = CORES.acquire().await;
     run(program, arguments, limit).await
 }
@@ -83,7 +87,11 @@ pub async fn run(program: &str, arguments: Vec<OsString>, limit: Duration) -> Re
     }
     let text = String::from_utf8_lossy(&stderr);
     let message = text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("no message").trim();
-    Err(ToolError::Failed { program: program.to_owned(), status: status.to_string(), message: message.to_owned() })
+    Err(ToolError::Failed {
+        program: program.to_owned(),
+        status: status.to_string(),
+        message: message.to_owned(),
+    })
 }
 
 /// Whether a program can be found, by path or in PATH.
@@ -169,7 +177,8 @@ mod tests {
     async fn output_comes_back_and_failures_say_why() {
         let output = run("sh", sh("echo hello"), Duration::from_secs(5)).await.unwrap();
         assert_eq!(output.stdout, b"hello\n");
-        let error = run("sh", sh("echo first >&2; echo last >&2; exit 3"), Duration::from_secs(5)).await.unwrap_err();
+        let error =
+            run("sh", sh("echo first >&2; echo last >&2; exit 3"), Duration::from_secs(5)).await.unwrap_err();
         assert!(matches!(&error, ToolError::Failed { message, .. } if message == "last"), "{error}");
         let error = run("no-such-tool", vec![], Duration::from_secs(5)).await.unwrap_err();
         assert!(matches!(error, ToolError::Missing { .. }));

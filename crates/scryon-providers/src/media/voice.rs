@@ -66,8 +66,12 @@ fn turns(energies: &[Vec<f64>]) -> Vec<Turn> {
         let floor = noise_floor(energy);
         let voiced = |frame: usize| {
             let own = energy[frame];
-            let loudest_other =
-                energies.iter().enumerate().filter(|(c, _)| *c != channel).map(|(_, e)| e[frame]).fold(0.0, f64::max);
+            let loudest_other = energies
+                .iter()
+                .enumerate()
+                .filter(|(c, _)| *c != channel)
+                .map(|(_, e)| e[frame])
+                .fold(0.0, f64::max);
             own > SILENCE && own > floor * ABOVE_NOISE && own * ECHO > loudest_other
         };
         let mut open: Option<(usize, usize)> = None;
@@ -109,8 +113,10 @@ mod tests {
     const LOUD: f64 = 4_000_000.0;
     const QUIET: f64 = 50.0;
 
-    fn channel(voice: &[std::ops::Range<usize>], frames: usize) -> Vec<f64> {
-        (0..frames).map(|f| if voice.iter().any(|r| r.contains(&f)) { LOUD } else { QUIET }).collect()
+    fn channel(voice: &[(usize, usize)], frames: usize) -> Vec<f64> {
+        (0..frames)
+            .map(|f| if voice.iter().any(|(from, to)| (*from..*to).contains(&f)) { LOUD } else { QUIET })
+            .collect()
     }
 
     fn seconds(turns: &[Turn]) -> Vec<(String, f64, f64)> {
@@ -120,20 +126,20 @@ mod tests {
 
     #[test]
     fn each_channel_speaks_when_it_is_loud() {
-        let found = turns(&[channel(&[0..50], 200), channel(&[80..120], 200)]);
+        let found = turns(&[channel(&[(0, 50)], 200), channel(&[(80, 120)], 200)]);
         assert_eq!(seconds(&found), [("CHANNEL_0".into(), 0.0, 1.5), ("CHANNEL_1".into(), 2.4, 3.6)]);
     }
 
     #[test]
     fn a_short_pause_does_not_end_a_turn_and_a_click_is_none() {
-        let found = turns(&[channel(&[0..20, 30..50, 150..152], 200), channel(&[], 200)]);
+        let found = turns(&[channel(&[(0, 20), (30, 50), (150, 152)], 200), channel(&[], 200)]);
         assert_eq!(seconds(&found), [("CHANNEL_0".into(), 0.0, 1.5)]);
     }
 
     #[test]
     fn an_echo_on_the_other_channel_is_not_a_turn() {
-        let echo: Vec<f64> = channel(&[0..50], 200).iter().map(|e| e / 20.0).collect();
-        let found = turns(&[channel(&[0..50], 200), echo]);
+        let echo: Vec<f64> = channel(&[(0, 50)], 200).iter().map(|e| e / 20.0).collect();
+        let found = turns(&[channel(&[(0, 50)], 200), echo]);
         assert_eq!(seconds(&found), [("CHANNEL_0".into(), 0.0, 1.5)]);
     }
 

@@ -29,7 +29,8 @@ impl Found {
 
     /// Milliseconds at a share of the requests.
     pub(crate) fn percentile(&self, share: f64) -> f64 {
-        let index = ((self.latencies.len() as f64 * share) as usize).min(self.latencies.len().saturating_sub(1));
+        let index =
+            ((self.latencies.len() as f64 * share) as usize).min(self.latencies.len().saturating_sub(1));
         self.latencies.get(index).map_or(f64::NAN, |d| d.as_secs_f64() * 1000.0)
     }
 }
@@ -172,13 +173,17 @@ async fn exchange(stream: &mut TcpStream, request: &[u8]) -> std::io::Result<u16
         }
         let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-        let length = head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+        let length =
+            head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
         let length = length.ok_or_else(|| std::io::Error::other("an answer without a length"))?;
         while answer.len() < end + 4 + length {
             if stream.read_buf(&mut answer).await? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         }
-        return head.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(|| std::io::Error::other("no status"));
+        return head
+            .get(9..12)
+            .and_then(|s| s.parse().ok())
+            .ok_or_else(|| std::io::Error::other("no status"));
     }
 }

@@ -93,7 +93,8 @@ async fn bench(arguments: Arguments) -> Result<(), String> {
         if !skip("peer") {
             let venv = peer::prepare(&places.work).await?;
             let provider = provider(&places, 2000).await?;
-            let pools = [Pool { kind: "prefork", concurrency: 4 }, Pool { kind: "threads", concurrency: 200 }];
+            let pools =
+                [Pool { kind: "prefork", concurrency: 4 }, Pool { kind: "threads", concurrency: 200 }];
             // A short load is enough: the backlog it leaves takes the peer minutes.
             let best = best_peer(&places, &code, &venv, &provider.0, &pools, Duration::from_secs(5)).await?;
             provider.1.stop().await;
@@ -109,20 +110,38 @@ async fn bench(arguments: Arguments) -> Result<(), String> {
 }
 
 /// Our stack with instant providers: what it accepts, what it completes, how long a 202 takes.
-async fn instant(places: &Places, duration: Duration, figures: &mut Map<String, Value>) -> Result<(), String> {
+async fn instant(
+    places: &Places,
+    duration: Duration,
+    figures: &mut Map<String, Value>,
+) -> Result<(), String> {
     let (provider, running) = provider(places, 0).await?;
     let stack = Stack::start(places, &provider, &[]).await?;
     let before = stack.usage();
     let servers = server_usage(places);
-    let load = upload(&stack.address, Pace::Flat { connections: CONNECTIONS }, duration).await.map_err(|e| e.to_string())?;
+    let load = upload(&stack.address, Pace::Flat { connections: CONNECTIONS }, duration)
+        .await
+        .map_err(|e| e.to_string())?;
     let drained = stack.drain(Duration::from_secs(300)).await?;
     say(&format!(
         "instant providers   {:7.1} uploads/s accepted   {:7.1} calls/s completed   ({} of {} calls, {} refused)",
-        load.rate(), drained.per_second, drained.completed, drained.calls, load.refused
+        load.rate(),
+        drained.per_second,
+        drained.completed,
+        drained.calls,
+        load.refused
     ));
-    say(&format!("                    202 at full load: p50 {:.1} ms, p99 {:.1} ms", load.percentile(0.5), load.percentile(0.99)));
+    say(&format!(
+        "                    202 at full load: p50 {:.1} ms, p99 {:.1} ms",
+        load.percentile(0.5),
+        load.percentile(0.99)
+    ));
     print_usage(&before, &stack.usage(), drained.completed);
-    print_usage(&[("fake provider".into(), Usage::default())], &[("fake provider".into(), running.usage())], drained.completed);
+    print_usage(
+        &[("fake provider".into(), Usage::default())],
+        &[("fake provider".into(), running.usage())],
+        drained.completed,
+    );
     print_usage(&servers, &server_usage(places), drained.completed);
     figures.insert("accepted_per_s".into(), round(load.rate()));
     figures.insert("completed_per_s".into(), round(drained.per_second));
@@ -134,7 +153,10 @@ async fn instant(places: &Places, duration: Duration, figures: &mut Map<String, 
     let paced: Found = upload(&stack.address, half, duration).await.map_err(|e| e.to_string())?;
     say(&format!(
         "half of that        202 at {:.0}/s: p50 {:.1} ms, p99 {:.1} ms ({} refused)",
-        load.rate() / 2.0, paced.percentile(0.5), paced.percentile(0.99), paced.refused
+        load.rate() / 2.0,
+        paced.percentile(0.5),
+        paced.percentile(0.99),
+        paced.refused
     ));
     figures.insert("p50_202_ms".into(), round(paced.percentile(0.5)));
     figures.insert("p99_202_ms".into(), round(paced.percentile(0.99)));
@@ -145,15 +167,25 @@ async fn instant(places: &Places, duration: Duration, figures: &mut Map<String, 
 }
 
 /// Our stack with providers that take 2 s for each answer.
-async fn slow(places: &Places, rate: f64, duration: Duration, figures: &mut Map<String, Value>) -> Result<(), String> {
+async fn slow(
+    places: &Places,
+    rate: f64,
+    duration: Duration,
+    figures: &mut Map<String, Value>,
+) -> Result<(), String> {
     let (provider, running) = provider(places, 2000).await?;
     let stack = Stack::start(places, &provider, &[("SCRYON_TENANT_MAX_IN_FLIGHT", "5000")]).await?;
     let before = stack.usage();
-    let load = upload(&stack.address, Pace::Rate { per_second: rate }, duration).await.map_err(|e| e.to_string())?;
+    let load =
+        upload(&stack.address, Pace::Rate { per_second: rate }, duration).await.map_err(|e| e.to_string())?;
     let drained = stack.drain(Duration::from_secs(300)).await?;
     say(&format!(
         "2 s per answer      {:7.1} uploads/s accepted   {:7.1} calls/s completed   ({} of {} calls, {} refused)",
-        load.rate(), drained.per_second, drained.completed, drained.calls, load.refused
+        load.rate(),
+        drained.per_second,
+        drained.completed,
+        drained.calls,
+        load.refused
     ));
     print_usage(&before, &stack.usage(), drained.completed);
     figures.insert("latency2s_completed_per_s".into(), round(drained.per_second));
@@ -178,7 +210,8 @@ async fn limit(places: &Places, seconds: u64, figures: &mut Map<String, Value>) 
         .map_err(|e| format!("pgbench: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let tps = text.lines().find_map(|l| l.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
-    let tps = tps.ok_or_else(|| format!("pgbench gave no figure: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let tps =
+        tps.ok_or_else(|| format!("pgbench gave no figure: {}", String::from_utf8_lossy(&output.stderr)))?;
     say(&format!("database's limit    {tps:7.1} calls/s (frozen yardstick, 32 clients)"));
     client.batch_execute("drop schema db_limit cascade").await.map_err(|e| e.to_string())?;
     figures.insert("db_limit_per_s".into(), round(tps));
@@ -211,9 +244,14 @@ async fn best_peer(
         let found = peer::measure(places, code, venv, provider, *pool, CONNECTIONS, duration).await?;
         say(&format!(
             "peer, {:>7} {:>3}   {:7.1} uploads/s accepted   {:7.1} calls/s completed   ({} calls)",
-            pool.kind, pool.concurrency, found.load.rate(), found.per_second, found.completed
+            pool.kind,
+            pool.concurrency,
+            found.load.rate(),
+            found.per_second,
+            found.completed
         ));
-        let nothing: Vec<(String, Usage)> = found.usage.iter().map(|(n, _)| (n.clone(), Usage::default())).collect();
+        let nothing: Vec<(String, Usage)> =
+            found.usage.iter().map(|(n, _)| (n.clone(), Usage::default())).collect();
         print_usage(&nothing, &found.usage, found.completed);
         best = best.max(found.per_second);
     }
@@ -226,9 +264,14 @@ async fn provider(places: &Places, latency_ms: u32) -> Result<(String, Running),
     let latency = latency_ms.to_string();
     let arguments = [address.as_str(), "--no-ledger", "--latency-ms", latency.as_str()];
     let log = places.work.join("provider.log");
-    let running =
-        Running::start("fake provider", &places.binaries.join("scryon-simulator"), &arguments, &Default::default(), log)
-            .map_err(|e| e.to_string())?;
+    let running = Running::start(
+        "fake provider",
+        &places.binaries.join("scryon-simulator"),
+        &arguments,
+        &Default::default(),
+        log,
+    )
+    .map_err(|e| e.to_string())?;
     while stack::get(&address, "/ledger").await.is_none() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -237,7 +280,8 @@ async fn provider(places: &Places, latency_ms: u32) -> Result<(String, Running),
 
 /// Postgres and RabbitMQ, found by their ports' processes.
 fn server_usage(places: &Places) -> Vec<(String, Usage)> {
-    let port = |url: &str| url.rsplit(':').next().and_then(|p| p.split('/').next()).unwrap_or_default().to_owned();
+    let port =
+        |url: &str| url.rsplit(':').next().and_then(|p| p.split('/').next()).unwrap_or_default().to_owned();
     let _ = port(&places.database_url);
     let sum = |needle: &str| find(needle).into_iter().take(1).map(tree_usage).next().unwrap_or_default();
     vec![("postgres".into(), sum("/bench/data")), ("rabbitmq".into(), sum("/bench -epmd_port"))]

@@ -31,7 +31,8 @@ pub(crate) async fn prepare(work: &Path) -> Result<PathBuf, String> {
     let venv = work.join("venv");
     if !venv.join("bin/celery").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).await?;
-        let packages = ["celery", "fastapi", "uvicorn", "psycopg[binary]", "psycopg_pool", "python-multipart", "httpx"];
+        let packages =
+            ["celery", "fastapi", "uvicorn", "psycopg[binary]", "psycopg_pool", "python-multipart", "httpx"];
         run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(packages)).await?;
     }
     Ok(venv)
@@ -69,15 +70,32 @@ pub(crate) async fn measure(
     let port = free_port().to_string();
     let log = |name: &str| places.work.join(format!("peer-{name}.log"));
     let start = |name: &str, program: &str, arguments: &[&str]| {
-        Running::start(name, &venv.join("bin").join(program), arguments, &settings, log(name)).map_err(|e| e.to_string())
+        Running::start(name, &venv.join("bin").join(program), arguments, &settings, log(name))
+            .map_err(|e| e.to_string())
     };
     let api = start("peer-api", "uvicorn", &["api:app", "--port", &port, "--log-level", "warning"])?;
     let concurrency = pool.concurrency.to_string();
     let queues = "peer.prepare,peer.transcribe,peer.diarize,peer.analyze";
-    let celery = start("peer-celery", "celery", &[
-        "-A", "pipeline", "worker", "-P", pool.kind, "-c", &concurrency, "-Q", queues, "-l", "error",
-        "--without-gossip", "--without-mingle", "--without-heartbeat",
-    ])?;
+    let celery = start(
+        "peer-celery",
+        "celery",
+        &[
+            "-A",
+            "pipeline",
+            "worker",
+            "-P",
+            pool.kind,
+            "-c",
+            &concurrency,
+            "-Q",
+            queues,
+            "-l",
+            "error",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ],
+    )?;
     let address = format!("127.0.0.1:{port}");
     let started = Instant::now();
     while get(&address, "/docs").await != Some(200) {

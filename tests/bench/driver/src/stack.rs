@@ -48,7 +48,11 @@ pub(crate) struct Drained {
 
 impl Stack {
     /// Starts everything and waits until it is ready.
-    pub(crate) async fn start(places: &Places, provider: &str, extra: &[(&str, &str)]) -> Result<Self, String> {
+    pub(crate) async fn start(
+        places: &Places,
+        provider: &str,
+        extra: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let schema = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let admin = connect(&places.database_url).await?;
         admin.batch_execute(&format!("create schema {schema}")).await.map_err(|e| e.to_string())?;
@@ -117,7 +121,8 @@ impl Stack {
     /// Waits until no call is live.
     pub(crate) async fn drain(&self, patience: Duration) -> Result<Drained, String> {
         let started = Instant::now();
-        let live = "select count(*) from call_records where status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')";
+        let live =
+            "select count(*) from call_records where status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')";
         loop {
             let left: i64 = self.database.query_one(live, &[]).await.map_err(|e| e.to_string())?.get(0);
             if left == 0 || started.elapsed() > patience {
@@ -139,7 +144,10 @@ impl Stack {
 
     /// Forgets all calls, so that the next measurement starts empty.
     pub(crate) async fn empty(&self) -> Result<(), String> {
-        self.database.batch_execute("delete from call_records; delete from provider_jobs").await.map_err(|e| e.to_string())
+        self.database
+            .batch_execute("delete from call_records; delete from provider_jobs")
+            .await
+            .map_err(|e| e.to_string())
     }
 
     /// Stops and removes everything.

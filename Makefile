@@ -1,0 +1,45 @@
+# `make demo` and `make test` need a Rust toolchain and nothing else; see README.md.
+SHELL := /bin/bash
+.PHONY: help demo up down test test-unit test-integration test-faults mutants bench lint fmt docs services
+
+help:            ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+
+demo:            ## take a recording through the whole stack (AUDIO=path for one of yours)
+	@deploy/local/stack.sh demo "$(AUDIO)"
+
+up:              ## build and start the whole stack; addresses in var/dev.env
+	@deploy/local/stack.sh up
+
+down:            ## stop everything this clone started and delete its data
+	@deploy/local/stack.sh down
+
+test:            ## every test; prints counts
+	@tests/run.sh all
+
+test-unit:       ## tests that need no server
+	@tests/run.sh unit
+
+test-integration: ## tests of the whole on real Postgres and RabbitMQ
+	@tests/run.sh integration
+
+test-faults:     ## tests that kill programs and stop servers
+	@tests/run.sh faults
+
+mutants:         ## plant known bugs one at a time; each must turn its test red
+	@tests/mutants/run.sh
+
+bench:           ## speed beside the peer and the database's own limit (JSON=file for figures)
+	@tests/bench/run.sh $(if $(JSON),--json "$(JSON)")
+
+lint:            ## formatting, clippy, crate direction, sizes
+	@tests/lint.sh
+
+fmt:             ## format
+	@cargo fmt --all
+
+docs:            ## write docs/configuration.md and docs/metrics.md from their registries
+	@cargo run --quiet --bin scryon -- docs docs
+
+services:        ## Postgres and RabbitMQ for tests
+	@deploy/local/services.sh up main

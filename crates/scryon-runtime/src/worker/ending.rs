@@ -1,0 +1,260 @@
+//! How an attempt ends: with a result, for another try, for good, or handed back.
+
+use std::time::{Duration, Instant};
+
+use scryon_domain::failure::FailureCode;
+use scryon_domain::ids::HintId;
+use scryon_domain::stage::StageKind;
+use scryon_store::{Continuation, Finished, JobEndState, Lease, Setback, StageEvent, TokenState};
+use tracing::{debug, info, warn};
+
+use super::{Shared, StageEntry, Step, event_of};
+use crate::leases::LeaseGuard;
+use crate::retry::{Patience, backoff_of_try};
+use crate::slots::Slot;
+use crate::stage::{StageContext, StageDone, StageError, StageErrorKind};
+
+/// Tries of an answer of the wrong shape, or of a bug.
+const SUSPECT_TRIES: i32 = 2;
+
+impl Shared {
+    pub(super) async fn conclude(
+        &self,
+        entry: &StageEntry,
+        cx: &StageContext<'_>,
+        done: StageDone,
+        hint_id: HintId,
+        started: Instant,
+    ) -> (&'static str, Step) {
+        let wait = match &done {
+            StageDone::ToBeContinued => Some((Duration::ZERO, false)),
+            StageDone::Wait(delay) => Some((*delay, true)),
+            _ => None,
+        };
+        if let Some((delay, waiting)) = wait {
+            let setback = Setback { delay, counts: false, waiting, error_code: None, event: None, job: None };
+            return ("waiting", self.apply_setback(cx.lease, &setback).await);
+        }
+        let skipped = matches!(&done, StageDone::Output(o) | StageDone::Analysis { output: o, .. } if o.skipped.is_some());
+        let next = self.continuation(entry, cx.lease, hint_id);
+        let finished = self.finish(cx.lease, &done, next.as_ref().map(|(c, _)| c)).await;
+        match finished {
+            Some(Finished { continued, announce }) => {
+                log_finished(cx.lease, started);
+                let step = match (continued, next) {
+                    (Some(lease), Some((_, slot))) => Step::GoOn(lease, slot, announce),
+                    _ => Step::Announce(announce, None),
+                };
+                (if skipped { "skipped" } else { "succeeded" }, step)
+            }
+            None => ("superseded", self.superseded(cx.lease)),
+        }
+    }
+
+    /// The next stage and a slot for it, where this worker can go on at once.
+    fn continuation(
+        &self,
+        entry: &StageEntry,
+        lease: &Lease,
+        hint_id: HintId,
+    ) -> Option<(Continuation, Slot)> {
+        if self.stopping.is_cancelled() {
+            return None;
+        }
+        let kind = entry.next?;
+        let next = self.stages.get(&kind)?;
+        let slot = next.slots.try_acquire(lease.lane)?;
+        let intent = next.stage.intent(lease.call_id, lease.run_no);
+        Some((Continuation { stage: kind, owner: self.deps.owner.to_string(), hint_id, intent }, slot))
+    }
+
+    /// Finishes, however long Postgres is away. An answer that was lost is looked up by the token.
+    async fn finish(&self, lease: &Lease, done: &StageDone, next: Option<&Continuation>) -> Option<Finished> {
+        let store = &self.deps.store;
+        let mut patience = Patience::new(&self.giving_up);
+        loop {
+            let result = match done {
+                StageDone::Output(output) => store.stage_finish(lease, output, next).await,
+                StageDone::Assembly { output, analysis_enabled } => {
+                    store.assembly_finish(lease, output, *analysis_enabled).await
+                }
+                StageDone::Analysis { output, effects } => {
+                    store.analysis_finish(lease, output, effects).await
+                }
+                StageDone::ToBeContinued | StageDone::Wait(_) => return None,
+            };
+            let error = match result {
+                Ok(finished) => {
+                    self.deps.crash_point("C16");
+                    return finished;
+                }
+                Err(error) => error,
+            };
+            warn!(error = %error, "failed to finish a stage; looking whether it took effect");
+            if !patience.wait().await {
+                return None;
+            }
+            match store.stage_token_state(lease).await {
+                Ok(TokenState::Over(announce)) => return Some(Finished { continued: None, announce }),
+                Ok(TokenState::Gone) => return None,
+                Ok(TokenState::StillRunning) | Err(_) => {}
+            }
+        }
+    }
+
+    pub(super) async fn set_back(
+        &self,
+        entry: &StageEntry,
+        cx: &StageContext<'_>,
+        error: StageError,
+        hint_id: HintId,
+        started: Instant,
+    ) -> (&'static str, Step) {
+        let tries = cx.lease.tries + 1;
+        let code = match error.kind {
+            StageErrorKind::Superseded => return ("superseded", self.superseded(cx.lease)),
+            StageErrorKind::Fail(code) => Some(code),
+            StageErrorKind::Suspect(code) => (tries >= SUSPECT_TRIES).then_some(code),
+            StageErrorKind::Retry => (tries >= self.max_tries).then_some(exhausted(cx.lease.stage)),
+            StageErrorKind::Pause(_) => None,
+        };
+        let event = failed_event(cx.lease.stage, &error, started);
+        // A pause may be for ever, as far as this call is concerned: a stage that can do without says so.
+        if (code.is_some() || matches!(error.kind, StageErrorKind::Pause(_)))
+            && let Some(done) = entry.stage.last_resort(cx, &error).await
+        {
+            if let Some(job) = error.job {
+                let ended = self.deps.store.job_end(job, error.code).await;
+                debug!(ok = ended.is_ok(), "recorded the end of a purchase");
+            }
+            return self.conclude(entry, cx, done, hint_id, started).await;
+        }
+        if let Some(code) = code {
+            warn!(errorCode = %code, provider = error.engine, attempts = tries, "a stage failed for good: {}", error.what);
+            return ("failed", self.fail(cx.lease, code, &event, &error).await);
+        }
+        let delay = match error.kind {
+            StageErrorKind::Pause(pause) => pause,
+            _ => backoff_of_try(tries),
+        };
+        info!(
+            errorCode = error.code,
+            provider = error.engine,
+            delayMs = delay.as_millis() as u64,
+            "a stage is tried again: {}",
+            error.what
+        );
+        let setback = Setback {
+            delay,
+            counts: !matches!(error.kind, StageErrorKind::Pause(_)),
+            waiting: false,
+            error_code: Some(error.code.to_owned()),
+            event: Some(event),
+            job: error.job,
+        };
+        ("retry", self.apply_setback(cx.lease, &setback).await)
+    }
+
+    async fn apply_setback(&self, lease: &Lease, setback: &Setback) -> Step {
+        let mut patience = Patience::new(&self.giving_up);
+        loop {
+            match self.deps.store.stage_set_back(lease, setback).await {
+                Ok(Some(hint)) => {
+                    let delay = (!setback.delay.is_zero()).then_some(setback.delay);
+                    return Step::Announce(vec![hint], delay);
+                }
+                Ok(None) => return self.superseded(lease),
+                Err(error) => {
+                    warn!(error = %error, "failed to put a stage back; trying again");
+                    if !patience.wait().await {
+                        return Step::Leave;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn fail(&self, lease: &Lease, code: FailureCode, event: &StageEvent, error: &StageError) -> Step {
+        let mut patience = Patience::new(&self.giving_up);
+        loop {
+            match self.deps.store.stage_fail(lease, code.as_str(), Some(event), error.job).await {
+                Ok(true) => return Step::Announce(Vec::new(), None),
+                Ok(false) => return self.superseded(lease),
+                Err(error) => {
+                    warn!(error = %error, "failed to record a failure; trying again");
+                    if !patience.wait().await {
+                        return Step::Leave;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn superseded(&self, lease: &Lease) -> Step {
+        self.deps.metrics.superseded.with_label_values(&[lease.stage.as_str()]).inc();
+        info!(
+            run = lease.run_no,
+            "a result was dropped: the call was reset, cancelled, deleted or taken over"
+        );
+        Step::Announce(Vec::new(), None)
+    }
+
+    /// The end of the drain: the stage is free for others at once, at no try. A paid request that is cut
+    /// here stays in the ledger as perhaps sent, and the next worker settles it.
+    pub(super) async fn hand_back(&self, lease: &Lease, guard: &LeaseGuard) -> Step {
+        if let Some(job) = guard.job()
+            && let Err(error) = self.deps.store.job_release(job, &self.deps.owner).await
+        {
+            debug!(error = %error, "a purchase was not handed back; its lease ends by itself");
+        }
+        let setback = Setback {
+            delay: Duration::ZERO,
+            counts: false,
+            waiting: false,
+            error_code: None,
+            event: None,
+            job: None,
+        };
+        match self.deps.store.stage_set_back(lease, &setback).await {
+            Ok(Some(hint)) => Step::Announce(vec![hint], None),
+            Ok(None) => Step::Announce(Vec::new(), None),
+            Err(error) => {
+                debug!(error = %error, "a stage was not handed back; its lease ends by itself");
+                Step::Leave
+            }
+        }
+    }
+}
+
+/// The reason of a call whose stage was tried often enough.
+const fn exhausted(stage: StageKind) -> FailureCode {
+    match stage {
+        StageKind::Preprocessing => FailureCode::InternalError,
+        StageKind::Transcription | StageKind::Diarization => FailureCode::TranscriptionFailed,
+        StageKind::Assembly => FailureCode::AssemblyFailed,
+        StageKind::Analysis => FailureCode::AnalysisFailed,
+    }
+}
+
+fn failed_event(stage: StageKind, error: &StageError, started: Instant) -> StageEvent {
+    let event = StageEvent {
+        status: "FAILED",
+        error_code: Some(error.code.to_owned()),
+        ..crate::stage::completed(event_of(stage), error.engine, started)
+    };
+    if error.job.is_some_and(|j| j.state == JobEndState::Unknown) {
+        debug!("a paid request ended without an answer; the ledger keeps it as perhaps sent");
+    }
+    event
+}
+
+fn log_finished(lease: &Lease, started: Instant) {
+    info!(
+        event = "PIPELINE",
+        stage = event_of(lease.stage),
+        status = "COMPLETED",
+        run = lease.run_no,
+        durationMs = started.elapsed().as_millis() as u64,
+        "stage done"
+    );
+}

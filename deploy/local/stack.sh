@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# The whole stack on this machine: Postgres and RabbitMQ (services.sh), then API, workers and sweeper as
+# programs of their own.
+#
+#   stack.sh up            build, start what does not run, write var/dev.env
+#   stack.sh demo [AUDIO]  up, then take one recording through and print what came out
+#   stack.sh down          stop the programs, then the servers, and delete what they left
+#
+# var/dev.env can be sourced by sh: API_URL, DATABASE_URL, AMQP_URL, METRICS_URLS ('name=url …') and
+# PIDS ('scryon-api=123 …'). Settings of the environment reach the programs as they are.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+services=$root/deploy/local/services.sh
+profile=${PROFILE:-release}
+bin=$root/target/$profile
+programs=(scryon-api scryon-transcription-worker scryon-diarization-worker scryon-analysis-worker scryon-sweeper)
+env_file=$root/var/dev.env
+log=$root/var/log
+
+say() { printf '[stack] %s\n' "$*" >&2; }
+die() { printf '[stack] %s\n' "$*" >&2; exit 1; }
+pause() { read -rt 0.1 <> <(:) || true; }
+
+build() {
+  command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs and run the command again"
+  say "building ($profile; a first build takes minutes)"
+  local flags=(--workspace --bins)
+  [ "$profile" != release ] || flags+=(--release)
+  (cd "$root" && cargo build --quiet "${flags[@]}")
+}
+
+# ---- programs ------------------------------------------------------------------------------------------
+pid_of() { # PROGRAM: its id, if what runs under it is a program of this clone
+  local pid
+  pid=$(cat "$root/var/run/$1" 2>/dev/null) || return 1
+  [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
+  case $(readlink "/proc/$pid/exe" 2>/dev/null) in "$root"/target/*/"$1"*) echo "$pid" ;; *) return 1 ;; esac
+}
+address_of() { # PROGRAM WORDS: where it says that it listens
+  sed -n "s/.*$2.*address=\([^ ]*\).*/\1/p" "$log/$1.log" | tail -n 1
+}
+start() { # PROGRAM
+  pid_of "$1" >/dev/null && return 0
+  (cd "$root" && exec setsid "$bin/$1" >"$log/$1.log" 2>&1 </dev/null) &
+  echo $! >"$root/var/run/$1"
+}
+is_up() { # PROGRAM
+  pid_of "$1" >/dev/null || die "$1 ended: $(tail -n 3 "$log/$1.log")"
+  local address; address=$(address_of "$1" 'admin port open')
+  [ -n "$address" ] && answers "$address" /ready
+}
+answers() { # HOST:PORT PATH: 200
+  local line
+  line=$( (exec 3<>"/dev/tcp/${1%:*}/${1##*:}" && printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3 && timeout 3 head -n 1 <&3) 2>/dev/null) || true
+  case $line in *' 200 '*) return 0 ;; *) return 1 ;; esac
+}
+free_or_any() { if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then echo 0; else echo "$1"; fi; }
+
+stop_programs() {
+  local program pid deadline=$((SECONDS + 40))
+  for program in "${programs[@]}"; do
+    if pid=$(pid_of "$program"); then kill -TERM "$pid" 2>/dev/null || true; fi
+  done
+  for program in "${programs[@]}"; do
+    while pid=$(pid_of "$program"); do
+      if [ $SECONDS -ge $deadline ]; then say "$program did not stop in time and is killed"; kill -KILL "$pid" 2>/dev/null || true; fi
+      pause
+    done
+    rm -f "$root/var/run/$program"
+  done
+  rm -f "$env_file"
+}
+
+up() {
+  mkdir -p "$log" "$root/var/run"
+  build
+  export SCRYON_BIN=$bin/scryon
+  "$services" tools
+  "$services" up main
+  . "$root/var/services/main.env"
+  export DATABASE_URL AMQP_URL
+  export OBJECT_STORAGE_LOCAL_PATH=${OBJECT_STORAGE_LOCAL_PATH:-$root/var/storage}
+  mkdir -p "$OBJECT_STORAGE_LOCAL_PATH"
+  "$bin/scryon" migrate >&2
+  # Programs that already run keep their ports; a newer build or other settings replace them.
+  local settings; settings=$({ env | grep -E '^(SCRYON_|OBJECT_STORAGE_|DATABASE_URL|AMQP_URL|MAX_|SERVER_)' | sort; stat -c %Y "${programs[@]/#/$bin/}"; } | sha256sum)
+  [ "$settings" = "$(cat "$root/var/run/settings" 2>/dev/null)" ] || stop_programs
+  printf %s "$settings" >"$root/var/run/settings"
+  export SCRYON_ADMIN_PORT=0 SERVER_PORT=${SERVER_PORT:-$(free_or_any 8080)}
+  local program metrics='' pids='' deadline=$((SECONDS + 60))
+  for program in "${programs[@]}"; do start "$program"; done
+  for program in "${programs[@]}"; do
+    until is_up "$program"; do
+      [ $SECONDS -lt $deadline ] || die "$program is not ready: see $log/$program.log"
+      pause
+    done
+    metrics+="$program=http://$(address_of "$program" 'admin port open')/metrics "
+    pids+="$program=$(pid_of "$program") "
+  done
+  cat >"$env_file" <<EOF
+API_URL='http://$(address_of scryon-api 'API open')'
+DATABASE_URL='$DATABASE_URL'
+AMQP_URL='$AMQP_URL'
+METRICS_URLS='${metrics% }'
+PIDS='${pids% }'
+EOF
+}
+
+demo() {
+  local audio=${1:-} bundled=$root/tests/fixtures/support-call.ogg started seconds id
+  if [ -z "$audio" ]; then
+    audio=$bundled
+    # In the bundled recording the left channel is the agent, who uses the product.
+    export SCRYON_CHANNEL_ROLES=${SCRYON_CHANNEL_ROLES-USER,CONTACT}
+  fi
+  [ -r "$audio" ] || die "there is no readable recording at $audio"
+  up
+  . "$env_file"; export API_URL
+  say "uploading $(basename "$audio")"
+  started=$(date +%s%N)
+  id=$("$bin/scryon" --json upload --wait "$audio" | sed -n 's/.*"id":"\([^"]*\)".*/\1/p' | head -n 1) || true
+  seconds=$((($(date +%s%N) - started) / 1000000))
+  [ -n "$id" ] || die "the upload failed; the reason is above"
+  printf '\n== Transcript ==\n'; "$bin/scryon" transcript "$id"
+  printf '\n== Analysis ==\n'; "$bin/scryon" analysis "$id"
+  printf '\n%s took %d.%03d s. The API is at %s and keeps running; `make down` stops it.\n' \
+    "$(basename "$audio")" $((seconds / 1000)) $((seconds % 1000)) "$API_URL"
+  printf 'Look around: API_URL=%s %s show %s\n' "$API_URL" "${bin#"$root"/}/scryon" "$id"
+}
+
+case ${1:-} in
+  up) up; say "the stack runs; its addresses and process ids are in var/dev.env"; cat "$env_file" ;;
+  demo) demo "${2:-}" ;;
+  down)
+    stop_programs
+    "$services" down
+    rm -rf "$root/var/log" "$root/var/run" "$root/var/storage"
+    say "nothing of this clone runs any more" ;;
+  *) sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
+esac

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the tests and prints their counts.
+#
+#   run.sh all|unit|integration|faults
+#
+# One build of the whole workspace serves every step: selecting single packages would build their
+# dependencies again with fewer features.
+set -uo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+failed=0
+
+step() { # NAME COMMAND...
+  local name=$1; shift
+  printf '== %s\n' "$name"
+  "$@" 2>&1 | tee -a "$out" | grep -vE '^(running|test result: ok\. 0 passed|$)|^ +(Running|Doc-tests)' || true
+  [ "${PIPESTATUS[0]}" -eq 0 ] || { failed=1; printf '== %s FAILED\n' "$name"; }
+}
+
+what=${1:-all}
+case $what in all | unit | integration | faults) ;; *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64 ;; esac
+printf '== build\n'
+cargo test --workspace --no-run --quiet || exit 1
+cargo build --workspace --bins --quiet || exit 1
+if [ "$what" != unit ]; then
+  deploy/local/services.sh tools || exit 1
+  SCRYON_BIN=target/debug/scryon deploy/local/services.sh up main || exit 1
+  . var/services/main.env
+  export DATABASE_URL AMQP_URL
+fi
+case $what in all | unit) step 'unit, property and snapshot tests' cargo test --workspace --lib --bins --test domain --no-fail-fast ;; esac
+# They wait for servers more than they compute.
+case $what in all | integration) step 'integration tests' cargo test --workspace --test integration --no-fail-fast -- --test-threads=6 ;; esac
+# One at a time: they kill, stop and load.
+case $what in all | faults) step 'fault tests' cargo test --workspace --test faults --no-fail-fast -- --test-threads=1 ;; esac
+
+awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 } /^test .* FAILED$/ { red = red "\n  " $2 }
+     END { printf "\ntests: %d passed, %d failed, %d ignored%s\n", passed, failed, ignored, red; exit failed > 0 || passed == 0 }' "$out" || failed=1
+exit $failed
