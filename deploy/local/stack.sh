@@ -12,7 +12,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 services=$root/deploy/local/services.sh
-profile=${PROFILE:-release}
+profile=${PROFILE:-debug}
 bin=$root/target/$profile
 programs=(scryon-api scryon-transcription-worker scryon-diarization-worker scryon-analysis-worker scryon-sweeper)
 env_file=$root/var/dev.env

@@ -64,8 +64,8 @@ static START: LazyLock<String> = LazyLock::new(|| {
     format!(
         "with plan as materialized (
              select id, run_no + 1 as run_no, force_paid, completed_run,
-                 case when exists (select 1 from call_artifacts a where a.call_id = r.id and a.artifact_type = 'TEMP_AUDIO') then 'run'
-                      when (select count(*) from call_artifacts a where a.call_id = r.id
+                 case when exists (select 1 from call_artifacts a where a.call_id = $1 and a.artifact_type = 'TEMP_AUDIO') then 'run'
+                      when (select count(*) from call_artifacts a where a.call_id = $1
                             and a.artifact_type in ('RAW_TRANSCRIPT_JSON', 'DIARIZATION_JSON')) = 2 then 'rebuild'
                       when completed_run > 0 then 'keep'
                       else 'expire' end as way
@@ -77,7 +77,7 @@ static START: LazyLock<String> = LazyLock::new(|| {
                  finished_at = case when way in ('keep', 'expire') then now() end,
                  stages_done = case way when 'run' then 0 when 'rebuild' then 7 else r.stages_done end,
                  force_paid = false, paid_since = case when r.force_paid then now() else r.paid_since end
-             from plan where r.id = plan.id
+             from plan where r.id = $1
              returning r.*, plan.way
          ), reused as (
              insert into call_stages (call_id, run_no, stage, tenant_id, state, skip_reason, engine, params_hash, result_ref,
@@ -86,9 +86,9 @@ static START: LazyLock<String> = LazyLock::new(|| {
                  coalesce(a.storage_key, p.result_ref), w.artifact_type, coalesce(a.byte_size, p.bytes), p.sha256, p.details, now()
              from c cross join (values ('preprocessing', 'PREPARED_AUDIO'), ('transcription', 'RAW_TRANSCRIPT_JSON'),
                  ('diarization', 'DIARIZATION_JSON')) w (stage, artifact_type)
-             left join call_artifacts a on a.call_id = c.id and a.artifact_type = w.artifact_type
+             left join call_artifacts a on a.call_id = $1 and a.artifact_type = w.artifact_type
              left join lateral (
-                 select * from call_stages o where o.call_id = c.id and o.stage = w.stage and o.state in ('SUCCEEDED', 'SKIPPED')
+                 select * from call_stages o where o.call_id = $1 and o.stage = w.stage and o.state in ('SUCCEEDED', 'SKIPPED')
                    and (a.storage_key is null or o.result_ref = a.storage_key)
                  order by o.run_no desc limit 1) p on true
              where c.way = 'rebuild'
@@ -125,14 +125,14 @@ const CLAIM: &str = "with c as materialized (
      ), t as (
          update call_stages s set state = 'RUNNING', starts = s.starts + 1, lease_token = $5, lease_owner = $6,
              lease_until = now() + $7 * interval '1 second', hint_id = $8, publish_due = null, started_at = now()
-         from c where s.call_id = c.id and s.run_no = c.run_no and s.stage = $4 and (
+         from c where s.call_id = $1 and s.run_no = $2 and s.stage = $4 and (
              (s.state in ('PENDING', 'WAITING') and (s.not_before is null or s.not_before <= now()))
              or (s.state = 'RUNNING' and (s.lease_until < now() or ($9 and s.hint_id = $8 and not exists (
                  select 1 from worker_heartbeats h where h.owner = s.lease_owner
                    and h.beat_at > now() - $10 * interval '1 second')))))
          returning s.*
      ), touched as (
-         update call_records r set updated_at = now() from t where r.id = t.call_id
+         update call_records r set updated_at = now() from t where r.id = $1
      )";
 
 /// A free stage: losing the claim in a crash of the database costs nothing, so its commit is not awaited.
@@ -147,22 +147,22 @@ static CLAIM_FREE: LazyLock<String> = LazyLock::new(|| {
 static CLAIM_PAID: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{CLAIM} {} select {} from c join t on true {LEASE_JOINS}",
-        job_ctes(11),
+        job_ctes(11, 4),
         lease_columns("", JOB_COLUMN)
     )
 });
 
 /// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
-const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = c.id and s.run_no = c.run_no
+const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = $1 and s.run_no = c.run_no
      where c.id = $1 and s.state = 'RUNNING' and s.hint_id = $2";
 
 const WHY_NOT: &str = "select s.state,
          s.state = 'RUNNING' and $4 and s.hint_id = $5 and exists (select 1 from worker_heartbeats h
              where h.owner = s.lease_owner and h.beat_at > now() - $6 * interval '1 second') as owner_alive,
          (select jsonb_agg(jsonb_build_object('stage', n.stage, 'lane', c.lane, 'tenant', c.tenant_id)) from call_stages n
-          where n.call_id = c.id and n.run_no = c.run_no and n.state = 'PENDING'
+          where n.call_id = $1 and n.run_no = $2 and n.state = 'PENDING'
             and (n.not_before is null or n.not_before <= now())) as pending
-     from call_records c join call_stages s on s.call_id = c.id and s.run_no = c.run_no and s.stage = $3
+     from call_records c join call_stages s on s.call_id = $1 and s.run_no = $2 and s.stage = $3
      where c.id = $1 and c.run_no = $2 and c.status in ('TRANSCRIBING', 'ANALYZING')";
 
 #[derive(diesel::QueryableByName)]

@@ -104,7 +104,7 @@ fn head(call_update: &str) -> String {
              update call_stages i set state = $6, skip_reason = $7, outcomes = i.outcomes + 1, finished_at = now(),
                  lease_until = null, engine = $8, params_hash = $9, result_ref = $10, artifact_type = $11, bytes = $12,
                  sha256 = $13, details = $14, error_code = null, error_message = null
-             from l where i.call_id = l.id and i.run_no = l.run_no and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
+             from l where i.call_id = $1 and i.run_no = $2 and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
              returning i.*
          ), settled as (
              -- Not fenced: an answer that was paid for is kept even when the run that asked for it is over.
@@ -114,7 +114,7 @@ fn head(call_update: &str) -> String {
          ), c as (
              update call_records r set stages_done = r.stages_done | $15, updated_at = now(),
                  duration_seconds = coalesce($16, r.duration_seconds){call_update}
-             from s where r.id = s.call_id
+             from s where r.id = $1
              returning r.*
          ), noted as (
              insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, provider, duration_ms, error_code)
@@ -168,11 +168,11 @@ fn publish_artifacts(condition: &str) -> String {
         ", outputs as materialized (
              select s.artifact_type, s.result_ref, s.bytes from s where s.result_ref is not null
              union all
-             select o.artifact_type, o.result_ref, o.bytes from call_stages o join s on o.call_id = s.call_id and o.run_no = s.run_no
-             where o.stage <> s.stage and o.result_ref is not null and o.state in ('SUCCEEDED', 'SKIPPED')
+             select o.artifact_type, o.result_ref, o.bytes from call_stages o cross join s
+             where o.call_id = $1 and o.run_no = $2 and o.stage <> s.stage and o.result_ref is not null and o.state in ('SUCCEEDED', 'SKIPPED')
          ), replaced as (
              insert into storage_tombstones (target, due_at)
-             select a.storage_key, now() + interval '1 hour' from c join call_artifacts a on a.call_id = c.id
+             select a.storage_key, now() + interval '1 hour' from c join call_artifacts a on a.call_id = $1
              join outputs o on o.artifact_type = a.artifact_type and o.result_ref <> a.storage_key where {condition}
          ), published as (
              insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
@@ -221,7 +221,7 @@ static FINISH_AND_BUY: LazyLock<String> = LazyLock::new(|| {
         "{}{}{} select {} from c left join t on true {LEASE_JOINS}",
         head(""),
         next_stages(Some(23)),
-        job_ctes(28),
+        job_ctes(28, 23),
         lease_columns(&own_output(), JOB_COLUMN)
     )
 });
@@ -234,7 +234,7 @@ static FINISH_ASSEMBLY: LazyLock<String> = LazyLock::new(|| {
     let bits =
         head(update).replace("r.stages_done | $15", "r.stages_done | $15 | case when $23 then 0 else 16 end");
     let visible =
-        "(c.status = 'COMPLETED' or not exists (select 1 from call_artifacts v where v.call_id = c.id
+        "(c.status = 'COMPLETED' or not exists (select 1 from call_artifacts v where v.call_id = $1
         and v.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON'))";
     format!(
         "{bits}{next}, disabled as (
@@ -260,7 +260,7 @@ static FINISH_ANALYSIS: LazyLock<String> = LazyLock::new(|| {
         tags = case when $6 = 'SUCCEEDED' then $25 else r.tags end";
     format!(
         "{head}{artifacts}, gone as (
-             delete from action_items a using c where a.call_record_id = c.id and a.source = 'AI' and a.touched_at is null
+             delete from action_items a using c where a.call_record_id = $1 and a.source = 'AI' and a.touched_at is null
                and $6 = 'SUCCEEDED' and not a.identity in (select d->>'identity' from jsonb_array_elements($26) d)
          ), items as (
              insert into action_items (call_record_id, tenant_id, user_id, title, description, due_date, priority, source,

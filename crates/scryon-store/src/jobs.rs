@@ -17,14 +17,14 @@ use crate::outcome::JobEnd;
 const HELD: &str = "with c as materialized (
          select * from call_records where id = $1 and run_no = $2 and status = $3 for no key update
      ), t as materialized (
-         select s.* from call_stages s join c on s.call_id = c.id and s.run_no = c.run_no
-         where s.stage = $4 and s.lease_token = $5 and s.state = 'RUNNING'
+         select s.* from call_stages s cross join c
+         where s.call_id = $1 and s.run_no = $2 and s.stage = $4 and s.lease_token = $5 and s.state = 'RUNNING'
      )";
 
 static BEGIN: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{HELD}{} select {} from c join t on true {LEASE_JOINS}",
-        job_ctes(6),
+        job_ctes(6, 4),
         lease_columns("", JOB_COLUMN)
     )
 });

@@ -181,7 +181,9 @@ pub(crate) struct LeaseRow {
     job: Option<Value>,
 }
 
-/// The projection every statement that hands out a lease ends with. `c` is the call, `t` the stage row.
+/// The projection every statement that hands out a lease ends with. `c` is the call, `t` the stage row, `$1`
+/// the call's id: keys are compared with placeholders throughout, because a plan that was made while the
+/// tables were small and joins by columns reads whole indexes once they are not.
 /// `$own` stands for the output a Finish is writing in the same statement, which its snapshot cannot see.
 pub(crate) fn lease_columns(own_output: &str, job: &str) -> String {
     format!(
@@ -190,10 +192,10 @@ pub(crate) fn lease_columns(own_output: &str, job: &str) -> String {
          c.created_at, c.audio_sha256, a.storage_key as audio_key, a.content_type as audio_type, a.byte_size as audio_bytes,
          case when t.state = 'RUNNING' then coalesce((
              select jsonb_object_agg(i.stage, {OUTPUT_JSON}) from call_stages i
-             where i.call_id = c.id and i.run_no = c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')), '{{}}') {own_output} end as inputs,
+             where i.call_id = $1 and i.run_no = c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')), '{{}}') {own_output} end as inputs,
          case when t.state = 'RUNNING' and c.run_no > 1 then (
              select {OUTPUT_JSON} from call_stages i
-             where i.call_id = c.id and i.stage = t.stage and i.run_no < c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')
+             where i.call_id = $1 and i.stage = t.stage and i.run_no < c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')
                and i.params_hash is not null and (c.paid_since is null or i.finished_at >= c.paid_since)
              order by i.run_no desc limit 1) end as prior,
          {job} as job"
@@ -206,21 +208,21 @@ pub(crate) const OUTPUT_JSON: &str = "jsonb_build_object('ref', i.result_ref, 'e
 
 /// The joins of the projection.
 pub(crate) const LEASE_JOINS: &str = "left join users u on u.id = c.user_id
-     left join call_artifacts a on a.call_id = c.id and a.artifact_type = 'TEMP_AUDIO'";
+     left join call_artifacts a on a.call_id = $1 and a.artifact_type = 'TEMP_AUDIO'";
 
 /// The statements that record a purchase for the stage rows of `t`. Placeholders: job id, engine, model,
 /// parameters' hash, estimated cost, lease owner, lease seconds, in this order from `first`.
 ///
 /// The row is inserted only where no live purchase of the same key can serve; two workers who insert at
-/// once are told apart by the unique index on live rows.
-pub(crate) fn job_ctes(first: usize) -> String {
+/// once are told apart by the unique index on live rows. `stage` is the placeholder of the paid stage.
+pub(crate) fn job_ctes(first: usize, stage: usize) -> String {
     let p: Vec<String> = (first..first + 7).map(|n| format!("${n}")).collect();
     let [id, engine, model, params, cost, owner, lease] = p.as_slice() else { return String::new() };
     format!(
         ", live_job as materialized (
-             select j.* from t join c on c.id = t.call_id join provider_jobs j on j.live and j.tenant_id = c.tenant_id
-                 and j.stage = t.stage and j.engine = {engine} and j.params_hash = {params} and j.audio_sha256 = c.audio_sha256
-             where t.state = 'RUNNING'
+             select j.* from t cross join c join provider_jobs j on j.live and j.tenant_id = c.tenant_id
+                 and j.stage = ${stage} and j.engine = {engine} and j.params_hash = {params} and j.audio_sha256 = c.audio_sha256
+             where t.state = 'RUNNING' and t.stage = ${stage}
          ), stale_job as (
              update provider_jobs j set live = false from live_job o, c
              where j.id = o.id and o.created_at < c.paid_since returning j.id
@@ -230,11 +232,11 @@ pub(crate) fn job_ctes(first: usize) -> String {
              select {id}, c.tenant_id, t.stage, {engine}, {model}, {params}, c.audio_sha256, 1 + past.n, 'sending',
                  case when exists (select 1 from stale_job) then 'reset' when past.n > 0 then 'retry' else 'first' end,
                  c.id, c.run_no, {owner}, now() + {lease} * interval '1 second', now(), {cost}::float8::numeric
-             from t join c on c.id = t.call_id cross join lateral (
+             from t cross join c cross join lateral (
                  select coalesce(max(p.purchase_no), 0) as n from provider_jobs p
-                 where p.tenant_id = c.tenant_id and p.stage = t.stage and p.engine = {engine}
+                 where p.tenant_id = c.tenant_id and p.stage = ${stage} and p.engine = {engine}
                    and p.params_hash = {params} and p.audio_sha256 = c.audio_sha256) past
-             where t.state = 'RUNNING' and (select count(*) from live_job) = (select count(*) from stale_job)
+             where t.state = 'RUNNING' and t.stage = ${stage} and (select count(*) from live_job) = (select count(*) from stale_job)
              on conflict do nothing
              returning id, cause
          )"

@@ -75,10 +75,10 @@ static SET_BACK: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
                  not_before = now() + $12 * interval '1 second',
                  publish_due = now() + case when $12 = 0 then $13 else $12 end * interval '1 second',
                  publish_n = 1, lease_until = null, error_code = $7
-             from l where i.call_id = l.id and i.run_no = l.run_no and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
+             from l where i.call_id = $1 and i.run_no = $2 and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
              returning i.*
          ), {JOB_ENDED}, c as (
-             update call_records r set updated_at = now() from s where r.id = s.call_id returning r.*
+             update call_records r set updated_at = now() from s where r.id = $1 returning r.*
          ), {NOTED}
          select c.lane, c.tenant_id from c"
     )
@@ -90,16 +90,16 @@ static FAIL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
         "{LOCKED}, s as (
              update call_stages i set state = 'FAILED', outcomes = i.outcomes + 1, tries = i.tries + 1, finished_at = now(),
                  lease_until = null, error_code = $7
-             from l where i.call_id = l.id and i.run_no = l.run_no and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
+             from l where i.call_id = $1 and i.run_no = $2 and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
              returning i.*
          ), siblings as (
              update call_stages i set state = 'SUPERSEDED', lease_until = null, publish_due = null, finished_at = now()
-             from s where i.call_id = s.call_id and i.run_no = s.run_no and i.stage <> s.stage and i.state in ('PENDING', 'RUNNING', 'WAITING')
+             from s where i.call_id = $1 and i.run_no = $2 and i.stage <> s.stage and i.state in ('PENDING', 'RUNNING', 'WAITING')
          ), {JOB_ENDED}, c as (
              update call_records r set updated_at = now(), finished_at = now(),
                  status = case when r.completed_run > 0 then 'COMPLETED' else 'FAILED' end,
                  error_reason = case when r.completed_run > 0 then null else $7 end
-             from s where r.id = s.call_id returning r.*
+             from s where r.id = $1 returning r.*
          ), counted as (
              insert into call_count_deltas (kind, label) select 'failed', c.error_reason from c where c.status = 'FAILED'
          ), kept as (
