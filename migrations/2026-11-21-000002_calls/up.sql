@@ -3,7 +3,7 @@ create table call_records (
     id                  uuid primary key,
     tenant_id           text not null,
     user_id             uuid not null,
-    status              text not null default 'QUEUED',
+    status              call_status not null default 'QUEUED',
     error_reason        text,
     created_at          timestamptz not null default now(),
     updated_at          timestamptz not null default now(),
@@ -11,29 +11,29 @@ create table call_records (
     finished_at         timestamptz,
 
     title               text,
-    title_source        text check (title_source in ('CLIENT', 'USER', 'ANALYSIS')),
+    title_source        title_source,
     notes               text,
     short_summary       text,
-    summary_source      text check (summary_source in ('USER', 'ANALYSIS')),
+    summary_source      summary_source,
     tags                text[] not null default '{}',
     contact_name        text,
     contact_id          text,
     phone_number        text,
     organization        text,
     scryon_contact_id   uuid,
-    direction           text not null default 'UNKNOWN' check (direction in ('INCOMING', 'OUTGOING', 'UNKNOWN')),
+    direction           call_direction not null default 'UNKNOWN',
     recorded_at         timestamptz,
-    duration_seconds    double precision check (duration_seconds >= 0),
+    duration_seconds    seconds,
     original_file_name  text,
     client_reference    text,
     metadata            jsonb,
 
-    audio_sha256        bytea check (length(audio_sha256) = 32),
-    lane                text not null default 'live' check (lane in ('live', 'backfill')),
+    audio_sha256        sha256,
+    lane                lane not null default 'live',
     -- One pass through the pipeline; raised by the only statement that leaves QUEUED.
     run_no              int not null default 0,
     -- 1 preprocessing, 2 transcription, 4 diarization, 8 assembly, 16 analysis.
-    stages_done         int not null default 0 check (stages_done between 0 and 31),
+    stages_done         stage_bits not null default 0,
     -- Of a QUEUED call: when to announce it again; null means it is held at admission.
     publish_due         timestamptz,
     publish_n           int not null default 0,
@@ -45,17 +45,17 @@ create table call_records (
     paid_since          timestamptz,
 
     foreign key (tenant_id, user_id) references users (tenant_id, id) on delete cascade,
-    constraint call_records_status_known
-        check (status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING', 'COMPLETED', 'FAILED', 'CANCELLED')),
     -- Both ways: FAILED has a reason, and nothing else has one.
     constraint call_records_reason_iff_failed check ((status = 'FAILED') = (error_reason is not null)),
     constraint call_records_finished_iff_final
         check ((status in ('COMPLETED', 'FAILED', 'CANCELLED')) = (finished_at is not null))
-);
+) with (fillfactor = 70); -- room for updates that need no index entry: every start and end of a stage
+
 -- The list of a user's calls, newest first.
 create index call_records_by_user on call_records (user_id, created_at desc, id desc);
--- Operators: live calls whose updated_at is old.
-create index call_records_live on call_records (status, updated_at)
+-- Operators: live calls whose updated_at is old. Not by updated_at itself: it moves with every stage, and an
+-- index on it would cost an entry in every index each time.
+create index call_records_live on call_records (created_at)
     where status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING');
 -- Dispatcher: announced calls whose announcement is overdue, and calls held at admission.
 create index call_records_announced on call_records (publish_due) where status = 'QUEUED' and publish_due is not null;
@@ -67,11 +67,10 @@ create index call_records_finished on call_records (finished_at) where finished_
 create table call_artifacts (
     id             uuid not null default gen_random_uuid(),
     call_id        uuid not null references call_records (id) on delete cascade,
-    artifact_type  text not null check (artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO', 'RAW_TRANSCRIPT_JSON',
-                       'DIARIZATION_JSON', 'NORMALIZED_TRANSCRIPT_JSON', 'ANALYSIS_JSON')),
+    artifact_type  artifact_type not null,
     storage_key    text not null,
     content_type   text not null,
-    byte_size      bigint not null check (byte_size >= 0),
+    byte_size      not_negative not null,
     created_at     timestamptz not null default now(),
     run_no         int not null,
     primary key (call_id, artifact_type)
@@ -86,14 +85,14 @@ create table action_items (
     title                    text not null check (title <> ''),
     description              text,
     due_date                 date,
-    priority                 text check (priority in ('LOW', 'MEDIUM', 'HIGH')),
-    status                   text not null default 'OPEN' check (status in ('OPEN', 'IN_PROGRESS', 'DONE', 'DISMISSED')),
-    source                   text not null default 'AI' check (source in ('AI', 'MANUAL')),
+    priority                 action_priority,
+    status                   action_status not null default 'OPEN',
+    source                   action_source not null default 'AI',
     contact_id               uuid,
     owner_speaker_id         text,
     owner_speaker_label      text,
     owner_display_name       text,
-    owner_role               text check (owner_role in ('USER', 'CONTACT', 'UNKNOWN')),
+    owner_role               speaker_role,
     source_segment_ids_json  jsonb not null default '[]',
     source_text              text,
     intent                   text,
@@ -134,7 +133,7 @@ create table call_processing_events (
     user_id        uuid,
     run_no         int,
     stage          text not null,
-    status         text not null check (status in ('STARTED', 'COMPLETED', 'FAILED', 'SKIPPED')),
+    status         event_status not null,
     provider       text,
     duration_ms    bigint,
     error_code     text,
@@ -146,7 +145,7 @@ create index call_processing_events_by_call on call_processing_events (call_id, 
 -- What happened to calls, counted once by the sweeper whoever made it happen (worker, API or a hand at psql).
 create table call_count_deltas (
     id         bigint generated always as identity primary key,
-    kind       text not null check (kind in ('uploaded', 'completed', 'failed', 'swept')),
+    kind       count_kind not null,
     label      text not null default '',
     seconds    double precision
 );

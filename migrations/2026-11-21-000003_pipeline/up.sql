@@ -2,9 +2,9 @@
 create table call_stages (
     call_id        uuid not null references call_records (id) on delete cascade,
     run_no         int not null,
-    stage          text not null check (stage in ('preprocessing', 'transcription', 'diarization', 'assembly', 'analysis')),
+    stage          stage_name not null,
     tenant_id      text not null,
-    state          text not null check (state in ('PENDING', 'RUNNING', 'WAITING', 'SUCCEEDED', 'FAILED', 'SKIPPED', 'SUPERSEDED')),
+    state          stage_state not null,
     -- Claims, and claims that ended with a recorded outcome: their difference is deaths.
     starts         int not null default 0,
     outcomes       int not null default 0,
@@ -55,8 +55,8 @@ create table provider_jobs (
     audio_sha256    bytea not null,
     purchase_no     int not null,
     live            boolean not null default true,
-    state           text not null check (state in ('intent', 'sending', 'submitted', 'succeeded', 'failed', 'unknown')),
-    cause           text not null check (cause in ('first', 'retry', 'failover', 'repair', 'backfill', 'ambiguous', 'reset')),
+    state           job_state not null,
+    cause           job_cause not null,
     call_id         uuid not null,
     run_no          int not null,
     -- Who is holding the request open, and until when that is believed without a heartbeat.

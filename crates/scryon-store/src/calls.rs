@@ -52,23 +52,7 @@ pub struct CompletedKey {
     pub response: Value,
 }
 
-const INSERT: &str = "with k as (
-         update idempotency_keys set state = 'DONE', fingerprint = $19, response = $22
-         where user_id = $3 and route = $20 and key = $21 and call_id = $1 and state = 'OPEN' returning 1
-     ), c as (
-         insert into call_records (id, tenant_id, user_id, title, title_source, contact_name, contact_id, phone_number, organization,
-             direction, recorded_at, duration_seconds, original_file_name, client_reference, metadata, audio_sha256, publish_due, publish_n)
-         select $1, $2, $3, $4, case when $4 is not null then 'CLIENT' end, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $19,
-             case when $15 then now() + $23 * interval '1 second' end, case when $15 then 1 else 0 end
-         where $21::text is null or exists (select 1 from k)
-         returning id, direction
-     ), a as (
-         insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
-         select id, 'TEMP_AUDIO', $16, $17, $18, 0 from c
-     ), counted as (
-         insert into call_count_deltas (kind, label) select 'uploaded', direction from c
-     )
-     select true as yes from c";
+const INSERT: &str = "select * from call_accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
 
 #[derive(diesel::QueryableByName)]
 struct YesRow {

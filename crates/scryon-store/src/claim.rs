@@ -1,6 +1,5 @@
 //! Start and claim: how a worker comes to hold a stage. One statement each.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text};
@@ -11,9 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::db::{Statement, Store, StoreError};
-use crate::lease::{
-    JOB_COLUMN, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, json_error, lease_columns, word,
-};
+use crate::lease::{JobIntent, Lease, LeaseRow, json_error, word};
 
 /// How long a lease lives without a heartbeat.
 pub const LEASE: Duration = Duration::from_secs(45);
@@ -60,97 +57,14 @@ pub enum Unclaimed {
     Done(Vec<Hint>),
 }
 
-static START: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "with plan as materialized (
-             select id, run_no + 1 as run_no, force_paid, completed_run,
-                 case when exists (select 1 from call_artifacts a where a.call_id = $1 and a.artifact_type = 'TEMP_AUDIO') then 'run'
-                      when (select count(*) from call_artifacts a where a.call_id = $1
-                            and a.artifact_type in ('RAW_TRANSCRIPT_JSON', 'DIARIZATION_JSON')) = 2 then 'rebuild'
-                      when completed_run > 0 then 'keep'
-                      else 'expire' end as way
-             from call_records r where id = $1 and status = 'QUEUED' for no key update
-         ), c as (
-             update call_records r set run_no = plan.run_no, publish_due = null, publish_n = 0, updated_at = now(),
-                 status = case way when 'keep' then 'COMPLETED' when 'expire' then 'FAILED' else 'TRANSCRIBING' end,
-                 error_reason = case way when 'expire' then 'temp_audio_expired' end,
-                 finished_at = case when way in ('keep', 'expire') then now() end,
-                 stages_done = case way when 'run' then 0 when 'rebuild' then 7 else r.stages_done end,
-                 force_paid = false, paid_since = case when r.force_paid then now() else r.paid_since end
-             from plan where r.id = $1
-             returning r.*, plan.way
-         ), reused as (
-             insert into call_stages (call_id, run_no, stage, tenant_id, state, skip_reason, engine, params_hash, result_ref,
-                 artifact_type, bytes, sha256, details, finished_at)
-             select c.id, c.run_no, w.stage, c.tenant_id, 'SKIPPED', 'reused', p.engine, p.params_hash,
-                 coalesce(a.storage_key, p.result_ref), w.artifact_type, coalesce(a.byte_size, p.bytes), p.sha256, p.details, now()
-             from c cross join (values ('preprocessing', 'PREPARED_AUDIO'), ('transcription', 'RAW_TRANSCRIPT_JSON'),
-                 ('diarization', 'DIARIZATION_JSON')) w (stage, artifact_type)
-             left join call_artifacts a on a.call_id = $1 and a.artifact_type = w.artifact_type
-             left join lateral (
-                 select * from call_stages o where o.call_id = $1 and o.stage = w.stage and o.state in ('SUCCEEDED', 'SKIPPED')
-                   and (a.storage_key is null or o.result_ref = a.storage_key)
-                 order by o.run_no desc limit 1) p on true
-             where c.way = 'rebuild'
-             returning *
-         ), t as (
-             insert into call_stages (call_id, run_no, stage, tenant_id, state, starts, lease_token, lease_owner, lease_until,
-                 hint_id, publish_due, publish_n, started_at)
-             select c.id, c.run_no, f.stage, c.tenant_id,
-                 case when f.mine then 'RUNNING' else 'PENDING' end, case when f.mine then 1 else 0 end,
-                 case when f.mine then $2::uuid end, case when f.mine then $3 end,
-                 case when f.mine then now() + $4 * interval '1 second' end, case when f.mine then $5::uuid end,
-                 case when not f.mine then now() + $6 * interval '1 second' end, case when f.mine then 0 else 1 end,
-                 case when f.mine then now() end
-             from c cross join lateral (select case c.way when 'run' then 'preprocessing' else 'assembly' end as stage,
-                 c.way = 'run' or $7 as mine) f
-             where c.way in ('run', 'rebuild')
-             returning *
-         ), counted as (
-             insert into call_count_deltas (kind, label) select 'failed', 'temp_audio_expired' from c where way = 'expire'
-         ), noted as (
-             insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, error_code)
-             select id, tenant_id, user_id, run_no, 'REPROCESS_SKIPPED', 'SKIPPED', 'temp_audio_expired' from c where way = 'keep'
-         )
-         select {columns}, set_config('synchronous_commit', 'off', true) from c left join t on true {LEASE_JOINS}",
-        columns = lease_columns(
-            &format!("|| coalesce((select jsonb_object_agg(i.stage, {}) from reused i), '{{}}')", crate::lease::OUTPUT_JSON),
-            "null::jsonb"
-        ),
-    )
-});
-
-const CLAIM: &str = "with c as materialized (
-         select * from call_records where id = $1 and run_no = $2 and status = $3 for no key update
-     ), t as (
-         update call_stages s set state = 'RUNNING', starts = s.starts + 1, lease_token = $5, lease_owner = $6,
-             lease_until = now() + $7 * interval '1 second', hint_id = $8, publish_due = null, started_at = now()
-         from c where s.call_id = $1 and s.run_no = $2 and s.stage = $4 and (
-             (s.state in ('PENDING', 'WAITING') and (s.not_before is null or s.not_before <= now()))
-             or (s.state = 'RUNNING' and (s.lease_until < now() or ($9 and s.hint_id = $8 and not exists (
-                 select 1 from worker_heartbeats h where h.owner = s.lease_owner
-                   and h.beat_at > now() - $10 * interval '1 second')))))
-         returning s.*
-     ), touched as (
-         update call_records r set updated_at = now() from t where r.id = $1
-     )";
+const START: &str = "select * from run_start($1, $2, $3, $4, $5, $6, $7)";
 
 /// A free stage: losing the claim in a crash of the database costs nothing, so its commit is not awaited.
-static CLAIM_FREE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "{CLAIM} select {}, set_config('synchronous_commit', 'off', true) from c join t on true {LEASE_JOINS}",
-        lease_columns("", "null::jsonb")
-    )
-});
+const CLAIM_FREE: &str = "select * from stage_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// A paid stage: the purchase is recorded as `sending` by the claim itself.
-static CLAIM_PAID: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "{CLAIM} {} select {} from c join t on true {LEASE_JOINS}",
-        job_ctes(11, 4),
-        lease_columns("", JOB_COLUMN)
-    )
-});
+const CLAIM_PAID: &str =
+    "select * from stage_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 /// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
 const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = $1 and s.run_no = c.run_no
@@ -202,7 +116,7 @@ impl Store {
     ) -> Result<Started, StoreError> {
         let row = self
             .row::<LeaseRow>(
-                Statement::new(&START)
+                Statement::new(START)
                     .bind(call_id)
                     .bind(LeaseToken::fresh())
                     .bind(claimant.owner.as_str())
@@ -234,7 +148,7 @@ impl Store {
         claimant: &Claimant,
         intent: Option<&JobIntent>,
     ) -> Result<Option<Lease>, StoreError> {
-        let sql: &'static str = if intent.is_some() { &CLAIM_PAID } else { &CLAIM_FREE };
+        let sql: &'static str = if intent.is_some() { CLAIM_PAID } else { CLAIM_FREE };
         let mut statement = Statement::new(sql)
             .bind(call_id)
             .bind(run_no)

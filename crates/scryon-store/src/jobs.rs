@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::claim::LEASE;
 use crate::db::{Statement, Store, StoreError};
 use crate::finish::{JobSettlement, OutputObject};
-use crate::lease::{JOB_COLUMN, JobClaim, JobIntent, LEASE_JOINS, Lease, LeaseRow, job_ctes, lease_columns};
+use crate::lease::{JobClaim, JobIntent, Lease, LeaseRow};
 use crate::outcome::JobEnd;
 
 /// Fenced by run, status and token, like every write of a worker.
@@ -21,13 +21,7 @@ const HELD: &str = "with c as materialized (
          where s.call_id = $1 and s.run_no = $2 and s.stage = $4 and s.lease_token = $5 and s.state = 'RUNNING'
      )";
 
-static BEGIN: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "{HELD}{} select {} from c join t on true {LEASE_JOINS}",
-        job_ctes(6, 4),
-        lease_columns("", JOB_COLUMN)
-    )
-});
+const BEGIN: &str = "select * from job_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// One re-buy of a purchase that was perhaps made (13: the old one).
 static REBUY: LazyLock<String> = LazyLock::new(|| {
@@ -104,7 +98,7 @@ impl Store {
         owner: &str,
         intent: &JobIntent,
     ) -> Result<Option<JobClaim>, StoreError> {
-        let statement = intent.bind_to(held(&BEGIN, lease), owner);
+        let statement = intent.bind_to(held(BEGIN, lease), owner);
         let row: Option<LeaseRow> = self.row(statement).await?;
         let Some(row) = row else { return Ok(None) };
         Ok(row.into_lease()?.job)

@@ -128,7 +128,7 @@ struct JobRow {
     estimated_cost: Option<f64>,
 }
 
-/// The columns of [`LEASE_COLUMNS`].
+/// The composite type `lease_row` that every function which hands out a lease returns.
 #[derive(Debug, diesel::QueryableByName)]
 pub(crate) struct LeaseRow {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -180,77 +180,6 @@ pub(crate) struct LeaseRow {
     #[diesel(sql_type = Nullable<Jsonb>)]
     job: Option<Value>,
 }
-
-/// The projection every statement that hands out a lease ends with. `c` is the call, `t` the stage row, `$1`
-/// the call's id: keys are compared with placeholders throughout, because a plan that was made while the
-/// tables were small and joins by columns reads whole indexes once they are not.
-/// `$own` stands for the output a Finish is writing in the same statement, which its snapshot cannot see.
-pub(crate) fn lease_columns(own_output: &str, job: &str) -> String {
-    format!(
-        "c.id as call_id, c.run_no, t.stage, t.state, c.lane, t.lease_token, t.starts, t.tries, c.tenant_id, c.user_id,
-         c.direction, c.contact_name, c.phone_number, u.display_name as user_display_name, c.title, c.recorded_at,
-         c.created_at, c.audio_sha256, a.storage_key as audio_key, a.content_type as audio_type, a.byte_size as audio_bytes,
-         case when t.state = 'RUNNING' then coalesce((
-             select jsonb_object_agg(i.stage, {OUTPUT_JSON}) from call_stages i
-             where i.call_id = $1 and i.run_no = c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')), '{{}}') {own_output} end as inputs,
-         case when t.state = 'RUNNING' and c.run_no > 1 then (
-             select {OUTPUT_JSON} from call_stages i
-             where i.call_id = $1 and i.stage = t.stage and i.run_no < c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')
-               and i.params_hash is not null and (c.paid_since is null or i.finished_at >= c.paid_since)
-             order by i.run_no desc limit 1) end as prior,
-         {job} as job"
-    )
-}
-
-/// A stage row `i` as JSON for [`StageOutputRow`].
-pub(crate) const OUTPUT_JSON: &str = "jsonb_build_object('ref', i.result_ref, 'engine', i.engine, 'params', \
-    encode(i.params_hash, 'hex'), 'bytes', i.bytes, 'sha256', encode(i.sha256, 'hex'), 'details', i.details)";
-
-/// The joins of the projection.
-pub(crate) const LEASE_JOINS: &str = "left join users u on u.id = c.user_id
-     left join call_artifacts a on a.call_id = $1 and a.artifact_type = 'TEMP_AUDIO'";
-
-/// The statements that record a purchase for the stage rows of `t`. Placeholders: job id, engine, model,
-/// parameters' hash, estimated cost, lease owner, lease seconds, in this order from `first`.
-///
-/// The row is inserted only where no live purchase of the same key can serve; two workers who insert at
-/// once are told apart by the unique index on live rows. `stage` is the placeholder of the paid stage.
-pub(crate) fn job_ctes(first: usize, stage: usize) -> String {
-    let p: Vec<String> = (first..first + 7).map(|n| format!("${n}")).collect();
-    let [id, engine, model, params, cost, owner, lease] = p.as_slice() else { return String::new() };
-    format!(
-        ", live_job as materialized (
-             select j.* from t cross join c join provider_jobs j on j.live and j.tenant_id = c.tenant_id
-                 and j.stage = ${stage} and j.engine = {engine} and j.params_hash = {params} and j.audio_sha256 = c.audio_sha256
-             where t.state = 'RUNNING' and t.stage = ${stage}
-         ), stale_job as (
-             update provider_jobs j set live = false from live_job o, c
-             where j.id = o.id and o.created_at < c.paid_since returning j.id
-         ), bought as (
-             insert into provider_jobs (id, tenant_id, stage, engine, model, params_hash, audio_sha256, purchase_no, state,
-                 cause, call_id, run_no, lease_owner, lease_until, sent_at, estimated_cost)
-             select {id}, c.tenant_id, t.stage, {engine}, {model}, {params}, c.audio_sha256, 1 + past.n, 'sending',
-                 case when exists (select 1 from stale_job) then 'reset' when past.n > 0 then 'retry' else 'first' end,
-                 c.id, c.run_no, {owner}, now() + {lease} * interval '1 second', now(), {cost}::float8::numeric
-             from t cross join c cross join lateral (
-                 select coalesce(max(p.purchase_no), 0) as n from provider_jobs p
-                 where p.tenant_id = c.tenant_id and p.stage = ${stage} and p.engine = {engine}
-                   and p.params_hash = {params} and p.audio_sha256 = c.audio_sha256) past
-             where t.state = 'RUNNING' and t.stage = ${stage} and (select count(*) from live_job) = (select count(*) from stale_job)
-             on conflict do nothing
-             returning id, cause
-         )"
-    )
-}
-
-/// The job column that goes with [`job_ctes`].
-pub(crate) const JOB_COLUMN: &str = "case when t.state = 'RUNNING' then coalesce(
-     (select jsonb_build_object('id', b.id, 'mine', true, 'state', 'sending', 'held', true, 'cause', b.cause) from bought b),
-     (select jsonb_build_object('id', o.id, 'mine', false, 'state', o.state, 'result_ref', o.result_ref, 'bytes', o.result_bytes,
-          'sha256', encode(o.result_sha256, 'hex'), 'held', coalesce(o.lease_until > now(), false), 'cause', o.cause,
-          'estimated_cost', o.estimated_cost::float8)
-      from live_job o where not exists (select 1 from stale_job)),
-     '{\"raced\": true}') end";
 
 impl LeaseRow {
     /// Whether this row is a stage that this worker now holds (else it waits for its own hint).

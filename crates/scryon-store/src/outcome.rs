@@ -52,63 +52,10 @@ impl JobEndState {
     }
 }
 
-const JOB_ENDED: &str = "job_ended as (
-         update provider_jobs set state = $9, live = live and $9 <> 'failed', lease_until = null, error_code = $7,
-             finished_at = case when $9 = 'failed' then now() end
-         where id = $8 and state not in ('succeeded', 'failed')
-     )";
-
-const LOCKED: &str = "with l as materialized (
-         select id, run_no from call_records where id = $1 and run_no = $2 and status = $3 for no key update
-     )";
-
-const NOTED: &str = "noted as (
-         insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, provider, duration_ms, error_code)
-         select c.id, c.tenant_id, c.user_id, c.run_no, e.stage, e.status, e.provider, e.duration_ms, e.error_code
-         from c cross join jsonb_to_recordset($6) as e(stage text, status text, provider text, duration_ms bigint, error_code text)
-     )";
-
-static SET_BACK: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-    format!(
-        "{LOCKED}, s as (
-             update call_stages i set state = $10, outcomes = i.outcomes + 1, tries = i.tries + $11,
-                 not_before = now() + $12 * interval '1 second',
-                 publish_due = now() + case when $12 = 0 then $13 else $12 end * interval '1 second',
-                 publish_n = 1, lease_until = null, error_code = $7
-             from l where i.call_id = $1 and i.run_no = $2 and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
-             returning i.*
-         ), {JOB_ENDED}, c as (
-             update call_records r set updated_at = now() from s where r.id = $1 returning r.*
-         ), {NOTED}
-         select c.lane, c.tenant_id from c"
-    )
-});
+const SET_BACK: &str = "select * from stage_set_back($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 /// A run that fails leaves an earlier result in place: the call returns to COMPLETED with it.
-static FAIL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-    format!(
-        "{LOCKED}, s as (
-             update call_stages i set state = 'FAILED', outcomes = i.outcomes + 1, tries = i.tries + 1, finished_at = now(),
-                 lease_until = null, error_code = $7
-             from l where i.call_id = $1 and i.run_no = $2 and i.stage = $4 and i.lease_token = $5 and i.state = 'RUNNING'
-             returning i.*
-         ), siblings as (
-             update call_stages i set state = 'SUPERSEDED', lease_until = null, publish_due = null, finished_at = now()
-             from s where i.call_id = $1 and i.run_no = $2 and i.stage <> s.stage and i.state in ('PENDING', 'RUNNING', 'WAITING')
-         ), {JOB_ENDED}, c as (
-             update call_records r set updated_at = now(), finished_at = now(),
-                 status = case when r.completed_run > 0 then 'COMPLETED' else 'FAILED' end,
-                 error_reason = case when r.completed_run > 0 then null else $7 end
-             from s where r.id = $1 returning r.*
-         ), counted as (
-             insert into call_count_deltas (kind, label) select 'failed', c.error_reason from c where c.status = 'FAILED'
-         ), kept as (
-             insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, error_code)
-             select c.id, c.tenant_id, c.user_id, c.run_no, 'REPROCESS_FAILED', 'FAILED', $7 from c where c.status = 'COMPLETED'
-         ), {NOTED}
-         select c.lane, c.tenant_id from c"
-    )
-});
+const FAIL: &str = "select * from stage_fail($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 #[derive(diesel::QueryableByName)]
 struct LaneRow {
@@ -159,7 +106,7 @@ impl Store {
     /// announce is returned; else the dispatcher announces when the delay has passed.
     pub async fn stage_set_back(&self, lease: &Lease, setback: &Setback) -> Result<Option<Hint>, StoreError> {
         let statement =
-            base(&SET_BACK, lease, setback.event.as_ref(), setback.error_code.as_deref(), setback.job)
+            base(SET_BACK, lease, setback.event.as_ref(), setback.error_code.as_deref(), setback.job)
                 .bind(if setback.waiting { "WAITING" } else { "PENDING" })
                 .bind(i32::from(setback.counts))
                 .bind(setback.delay)
@@ -182,7 +129,7 @@ impl Store {
         event: Option<&StageEvent>,
         job: Option<JobEnd>,
     ) -> Result<bool, StoreError> {
-        let row: Option<LaneRow> = self.row(base(&FAIL, lease, event, Some(error_code), job)).await?;
+        let row: Option<LaneRow> = self.row(base(FAIL, lease, event, Some(error_code), job)).await?;
         Ok(row.is_some())
     }
 

@@ -187,6 +187,11 @@ impl TestApp {
         self.spawn("workers", scryon_dev::workers(context));
     }
 
+    /// Starts the sweeper later.
+    pub fn spawn_sweeper(&mut self) {
+        self.spawn("sweeper", scryon_sweeper::run(self.context.clone()));
+    }
+
     fn spawn(
         &mut self,
         name: &'static str,

@@ -9,24 +9,33 @@ use scryon_queue::Published;
 use scryon_runtime::Announce;
 use tokio::sync::watch;
 
-/// Holds every confirm back until it is opened: the hint is carried, its confirm is not heard.
+/// Holds every confirm back while it is closed. The hint itself is carried, or held back too.
 #[derive(Clone)]
 pub struct Gate {
     inner: Arc<dyn Announce>,
     open: Arc<watch::Sender<bool>>,
     waiting: Arc<watch::Sender<usize>>,
     twice: bool,
+    holds_hints: bool,
 }
 
 impl Gate {
-    /// A closed gate in front of a carrier.
+    /// A closed gate in front of a carrier: hints are carried, confirms are not heard.
     pub fn closed(inner: Arc<dyn Announce>) -> Self {
         Self {
             inner,
             open: Arc::new(watch::channel(false).0),
             waiting: Arc::new(watch::channel(0).0),
             twice: false,
+            holds_hints: false,
         }
+    }
+
+    /// An open one that, once closed, carries no hint before it confirms it.
+    pub fn holding(inner: Arc<dyn Announce>) -> Self {
+        let gate = Self { holds_hints: true, ..Self::closed(inner) };
+        gate.open();
+        gate
     }
 
     /// An open one that carries every hint twice.
@@ -36,7 +45,13 @@ impl Gate {
             open: Arc::new(watch::channel(true).0),
             waiting: Arc::new(watch::channel(0).0),
             twice: true,
+            holds_hints: false,
         }
+    }
+
+    /// Holds back what comes from now on.
+    pub fn close(&self) {
+        self.open.send_replace(false);
     }
 
     /// Lets everything through.
@@ -61,6 +76,10 @@ impl Gate {
 #[async_trait]
 impl Announce for Gate {
     async fn announce(&self, hints: &[Hint], traceparent: Option<&str>) -> Published {
+        if self.holds_hints {
+            self.pass().await;
+            return self.inner.announce(hints, traceparent).await;
+        }
         let published = self.inner.announce(hints, traceparent).await;
         if self.twice {
             self.inner.announce(hints, traceparent).await;

@@ -23,4 +23,4 @@ pub use gate::Gate;
 pub use process::{Stack, StackProgram, scryon_command};
 pub use scryon_simulator::{Fault, Purchase, Simulator};
 pub use servers::{Pair, Servers};
-pub use wait::{eventually, eventually_within};
+pub use wait::{elapse, eventually, eventually_within};

@@ -85,6 +85,26 @@ impl StackProgram {
         assert!(sent.is_ok_and(|s| s.success()), "{} takes SIG{signal}", self.name);
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the program runs")
+    }
+
+    /// Bytes of memory it holds now.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the program runs");
+        let kilobytes =
+            status.lines().find_map(|l| l.strip_prefix("VmRSS:")).and_then(|v| v.split_whitespace().next());
+        kilobytes.and_then(|v| v.parse::<u64>().ok()).expect("a process has memory") << 10
+    }
+
     /// Waits for the program's own end; gives its exit code.
     pub async fn ended(&mut self) -> Option<i32> {
         self.child.wait().await.expect("a child can be awaited").code()

@@ -36,3 +36,9 @@ where
         tokio::time::sleep(LOOK).await;
     }
 }
+
+/// Lets time pass where time itself is what is tested: an outage of a given length, a rate, a random
+/// instant. Never a stand-in for a condition.
+pub async fn elapse(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}

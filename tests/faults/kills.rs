@@ -1,0 +1,101 @@
+//! Worker programs that are killed, or told to stop, in the middle of their work.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use scryon_testkit::{Fault, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within};
+
+use crate::support::{WORKERS, WorkerProgram, all_completed, app_for_real_workers, up, upload_many};
+
+/// From the kill to the start of the redo.
+const TAKEOVER: Duration = Duration::from_secs(5);
+const CALLS: usize = 4;
+
+async fn the_others(stack: &Stack, victim: WorkerProgram) -> Vec<StackProgram> {
+    let others = WORKERS.iter().filter(|w| w.name != victim.name);
+    join_all(others.map(|w| up(stack, w.name, &[]))).await
+}
+
+/// Stages of `victim` that were claimed so many times.
+async fn claimed(app: &TestApp, victim: WorkerProgram, starts: i32) -> i64 {
+    let sql = "select count(*) from call_stages where stage = $1 and starts >= $2";
+    app.database.sql(sql, &[&victim.stage, &starts]).await[0].get(0)
+}
+
+/// Calls of which the provider holds the answer of `victim`'s stage back.
+async fn held_in(app: &TestApp, victim: WorkerProgram) {
+    app.simulator.fail_next(victim.route, CALLS, Fault::Hold);
+    upload_many(app, CALLS).await;
+    eventually("every call in the provider's hands", || async {
+        (app.simulator.held() == CALLS).then_some(())
+    })
+    .await;
+}
+
+async fn killed_in_mid_stage(victim: WorkerProgram) {
+    let (app, stack) = app_for_real_workers(TestOptions::default()).await;
+    let others = the_others(&stack, victim).await;
+    let mut first = up(&stack, victim.name, &[]).await;
+    held_in(&app, victim).await;
+    let second = up(&stack, victim.name, &[]).await;
+
+    let killed = Instant::now();
+    first.kill().await;
+    eventually_within(TAKEOVER, &format!("{} calls taken over", victim.stage), || async {
+        (claimed(&app, victim, 2).await == CALLS as i64).then_some(())
+    })
+    .await;
+    println!("{}: taken over {:?} after the kill", victim.name, killed.elapsed());
+    all_completed(&app, CALLS).await;
+    println!("{}: finished {:?} after the kill", victim.name, killed.elapsed());
+    for purchase in app.simulator.purchases() {
+        assert_eq!(purchase.count, 1, "{purchase:?}");
+    }
+    drop((others, second));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_is_replaced_within_five_seconds_and_nothing_is_bought_twice() {
+    join_all(WORKERS.map(killed_in_mid_stage)).await;
+}
+
+/// What cannot be finished within the drain is handed back: another has it at once, at no try.
+async fn told_to_stop_under_load(victim: WorkerProgram) {
+    let drain = [("SCRYON_DRAIN_SECONDS", "4")];
+    let (app, stack) = app_for_real_workers(TestOptions::default()).await;
+    let others = the_others(&stack, victim).await;
+    let mut first = up(&stack, victim.name, &drain).await;
+    held_in(&app, victim).await;
+    let second = up(&stack, victim.name, &[]).await;
+
+    let asked = Instant::now();
+    first.signal("TERM").await;
+    let more = upload_many(&app, CALLS).await.len();
+    assert_eq!(first.ended().await, Some(0), "{}", first.log());
+    assert!(asked.elapsed() < Duration::from_secs(6), "{} took {:?}", victim.name, asked.elapsed());
+    assert!(first.log().contains("handing back"), "{}", first.log());
+    let handed_back = Instant::now();
+    eventually_within(Duration::from_secs(2), &format!("{} calls taken over", victim.stage), || async {
+        (claimed(&app, victim, 2).await == CALLS as i64).then_some(())
+    })
+    .await;
+    println!("{}: taken over {:?} after its end", victim.name, handed_back.elapsed());
+    all_completed(&app, CALLS + more).await;
+    assert!(handed_back.elapsed() < Duration::from_secs(20), "{:?}", handed_back.elapsed());
+    no_try_was_counted(&app).await;
+    drop((others, second));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_told_to_stop_hands_its_calls_back_at_once_and_exits_clean() {
+    join_all(WORKERS.map(told_to_stop_under_load)).await;
+}
+
+async fn no_try_was_counted(app: &TestApp) {
+    let counted = "select s.stage || ' of ' || s.call_id || ': ' || e.stage || ' ' || e.status || ' ' || coalesce(e.error_code, '')
+         from call_stages s join call_processing_events e on e.call_id = s.call_id where s.tries > 0";
+    let counted: Vec<String> = app.database.sql(counted, &[]).await.iter().map(|r| r.get(0)).collect();
+    assert!(counted.is_empty(), "a stop costs no try:\n{}", counted.join("\n"));
+}

@@ -1,0 +1,104 @@
+//! Postgres and RabbitMQ that die, or go away, under load. The pair is our own.
+
+use std::time::Duration;
+
+use futures_util::future::join;
+use scryon_testkit::{Pair, Parts, TestApp, TestOptions, elapse, unique_wav};
+use uuid::Uuid;
+
+use crate::support::{all_completed, bought_once_each};
+
+/// Some calls a second, enough that every stage has some in its hands at any moment.
+const PAUSE: Duration = Duration::from_millis(40);
+const LATENCY: Duration = Duration::from_millis(300);
+
+async fn app_on_own_pair() -> (Pair, TestApp) {
+    let pair = Pair::start("faults").await;
+    let options = TestOptions::default().parts(Parts::ALL).latency(LATENCY).on(pair.servers.clone());
+    let app = TestApp::start_with(options).await;
+    (pair, app)
+}
+
+/// Uploads at a steady pace; gives the calls that were promised. With a server away a refusal is allowed,
+/// a broken promise is not.
+async fn steady_load(app: &TestApp, uploads: usize) -> Vec<Uuid> {
+    let sent = (0..uploads).map(async |n: usize| {
+        elapse(PAUSE * u32::try_from(n).unwrap()).await;
+        let answer = app.client.upload_form(scryon_testkit::Client::form(unique_wav())).await;
+        assert!(matches!(answer.status, 202 | 503), "{} {}", answer.status, answer.text);
+        (answer.status == 202).then(|| answer.body["callId"].as_str().unwrap().parse().unwrap())
+    });
+    futures_util::future::join_all(sent).await.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_broker_that_lost_every_queue_loses_no_call() {
+    let (pair, app) = app_on_own_pair().await;
+    let disaster = async {
+        elapse(Duration::from_secs(1)).await;
+        pair.control("kill", "rabbitmq").await;
+        pair.control("start", "rabbitmq").await;
+        app.broker().await.delete_queues(&app.topology()).await;
+    };
+    let (promised, ()) = join(steady_load(&app, 250), disaster).await;
+    assert_eq!(promised.len(), 250, "without a broker uploads are accepted all the same");
+    all_completed(&app, 250).await;
+    bought_once_each(&app, 250);
+    app.finish().await;
+}
+
+/// Queues that vanish under running consumers are declared again, and what was in them is announced again.
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_deleted_under_load_come_back_and_lose_no_call() {
+    let app = TestApp::start_with(TestOptions::default().latency(LATENCY)).await;
+    let disaster = async {
+        for _ in 0..2 {
+            elapse(Duration::from_secs(1)).await;
+            app.broker().await.delete_queues(&app.topology()).await;
+        }
+    };
+    let (promised, ()) = join(steady_load(&app, 80), disaster).await;
+    assert_eq!(promised.len(), 80);
+    all_completed(&app, 80).await;
+    bought_once_each(&app, 80);
+    app.finish().await;
+}
+
+/// The API refuses with 503 meanwhile; what it promised before is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_seconds_without_postgres_lose_no_call_and_cost_no_try() {
+    let (pair, app) = app_on_own_pair().await;
+    let disaster = async {
+        elapse(Duration::from_secs(1)).await;
+        pair.control("stop", "postgres").await;
+        elapse(Duration::from_secs(10)).await;
+        pair.control("start", "postgres").await;
+    };
+    let (promised, ()) = join(steady_load(&app, 350), disaster).await;
+    println!("{} of 350 uploads were accepted", promised.len());
+    assert!((10..350).contains(&promised.len()), "the outage was seen");
+    let kept = app.database.number("select count(*) from call_records").await;
+    // A refused upload whose commit was answered by nobody may be there all the same: once, and whole.
+    assert!(kept as usize >= promised.len(), "{kept} calls of {} promises", promised.len());
+    all_completed(&app, kept as usize).await;
+    bought_once_each(&app, kept as usize);
+    app.finish().await;
+}
+
+/// A crash of Postgres (not a stop): commits that nobody waited for may be gone, promises may not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_postgres_loses_no_call() {
+    let (pair, app) = app_on_own_pair().await;
+    let disaster = async {
+        elapse(Duration::from_secs(1)).await;
+        pair.control("kill", "postgres").await;
+        pair.control("start", "postgres").await;
+    };
+    let (promised, ()) = join(steady_load(&app, 120), disaster).await;
+    let ids: Vec<Uuid> = promised;
+    let kept = app.database.sql("select count(*) from call_records where id = any($1)", &[&ids]).await;
+    assert_eq!(kept[0].get::<_, i64>(0), ids.len() as i64);
+    let all = app.database.number("select count(*) from call_records").await;
+    all_completed(&app, all as usize).await;
+    app.finish().await;
+}

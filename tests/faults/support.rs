@@ -1,0 +1,95 @@
+//! What most fault tests need.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use scryon_testkit::{
+    Parts, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within, unique_wav,
+};
+use uuid::Uuid;
+
+/// The worker programs, and the stage of each that buys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WorkerProgram {
+    pub(crate) name: &'static str,
+    /// Of the fake provider.
+    pub(crate) route: &'static str,
+    pub(crate) stage: &'static str,
+}
+
+pub(crate) const TRANSCRIPTION: WorkerProgram =
+    WorkerProgram { name: "scryon-transcription-worker", route: "transcribe", stage: "transcription" };
+pub(crate) const DIARIZATION: WorkerProgram =
+    WorkerProgram { name: "scryon-diarization-worker", route: "diarize", stage: "diarization" };
+pub(crate) const ANALYSIS: WorkerProgram =
+    WorkerProgram { name: "scryon-analysis-worker", route: "analyze", stage: "analysis" };
+pub(crate) const WORKERS: [WorkerProgram; 3] = [TRANSCRIPTION, DIARIZATION, ANALYSIS];
+
+pub(crate) const API_AND_SWEEPER: Parts = Parts { api: true, workers: false, sweeper: true };
+
+/// API and sweeper in this process; workers are real programs beside it.
+pub(crate) async fn app_for_real_workers(options: TestOptions) -> (TestApp, Stack) {
+    let app = TestApp::start_with(options.parts(API_AND_SWEEPER)).await;
+    let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
+    (app, stack)
+}
+
+/// Starts a program and waits until it is up.
+pub(crate) async fn up(stack: &Stack, name: &'static str, extra: &[(&str, &str)]) -> StackProgram {
+    let program = stack.start(name, extra);
+    eventually(&format!("{name} to be up"), || async {
+        program.log().contains(&format!("msg=\"{name} started\"")).then_some(())
+    })
+    .await;
+    program
+}
+
+/// Uploads so many recordings, eight at a time.
+pub(crate) async fn upload_many(app: &TestApp, count: usize) -> Vec<Uuid> {
+    futures_util::stream::iter(0..count)
+        .map(|_| app.client.upload(unique_wav()))
+        .buffer_unordered(8)
+        .collect()
+        .await
+}
+
+/// Waits until every call is COMPLETED, and there are `count` of them.
+pub(crate) async fn all_completed(app: &TestApp, count: usize) {
+    all_completed_within(app, count, Duration::from_secs(120)).await;
+}
+
+pub(crate) async fn all_completed_within(app: &TestApp, count: usize, patience: Duration) {
+    let client = app.database.client().await;
+    eventually_within(patience, &format!("the end of {count} calls"), || async {
+        let done = "select count(*) from call_records where status = 'COMPLETED'";
+        (client.query_one(done, &[]).await.unwrap().get::<_, i64>(0) == count as i64).then_some(())
+    })
+    .await;
+}
+
+/// Objects of calls in storage.
+pub(crate) fn objects(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.join("tenants")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(_) => found.push(entry.path().to_string_lossy().into_owned()),
+                Err(_) => {}
+            }
+        }
+    }
+    found
+}
+
+/// Each of so many recordings was transcribed, diarized and analysed once.
+pub(crate) fn bought_once_each(app: &TestApp, calls: usize) {
+    let purchases = app.simulator.purchases();
+    for route in ["transcribe", "diarize", "analyze"] {
+        let bought: Vec<usize> = purchases.iter().filter(|p| p.route == route).map(|p| p.count).collect();
+        assert_eq!(bought.iter().sum::<usize>(), calls, "{route}: {bought:?}");
+    }
+}
