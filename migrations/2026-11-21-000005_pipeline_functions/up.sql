@@ -14,12 +14,6 @@ create type lease_row as (
     audio_type text, audio_bytes bigint, inputs jsonb, prior jsonb, job jsonb
 );
 
--- The recorded output of a stage, as the next one reads it.
-create function stage_output(i call_stages) returns jsonb language sql immutable as $$
-    select jsonb_build_object('ref', i.result_ref, 'engine', i.engine, 'params', encode(i.params_hash, 'hex'),
-        'bytes', i.bytes, 'sha256', encode(i.sha256, 'hex'), 'details', i.details)
-$$;
-
 -- What a program needs of a stage: all of it where it holds the stage, only the name where it announces it.
 create function lease_of(c call_records, t call_stages, a_job jsonb) returns lease_row language plpgsql as $$
 declare
@@ -33,7 +27,8 @@ begin
     select c.id, c.run_no, t.stage, t.state, c.lane, t.lease_token, t.starts, t.tries, c.tenant_id, c.user_id,
         c.direction, c.contact_name, c.phone_number, u.display_name, c.title, c.recorded_at, c.created_at,
         c.audio_sha256, a.storage_key, a.content_type, a.byte_size,
-        coalesce((select jsonb_object_agg(i.stage, stage_output(i)) from call_stages i
+        coalesce((select jsonb_object_agg(i.stage, jsonb_build_object('ref', i.result_ref, 'engine', i.engine,
+                'params', encode(i.params_hash, 'hex'), 'bytes', i.bytes, 'sha256', encode(i.sha256, 'hex'), 'details', i.details)) from call_stages i
             where i.call_id = c.id and i.run_no = c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')), '{}'),
         null, a_job
         into r
@@ -42,7 +37,8 @@ begin
         left join call_artifacts a on a.call_id = c.id and a.artifact_type = 'TEMP_AUDIO';
     if c.run_no > 1 then
         -- The newest output of an earlier run, unless the call is to be paid for anew.
-        r.prior := (select stage_output(i) from call_stages i
+        r.prior := (select jsonb_build_object('ref', i.result_ref, 'engine', i.engine,
+                'params', encode(i.params_hash, 'hex'), 'bytes', i.bytes, 'sha256', encode(i.sha256, 'hex'), 'details', i.details) from call_stages i
             where i.call_id = c.id and i.stage = t.stage and i.run_no < c.run_no and i.state in ('SUCCEEDED', 'SKIPPED')
               and i.params_hash is not null and (c.paid_since is null or i.finished_at >= c.paid_since)
             order by i.run_no desc limit 1);
@@ -212,7 +208,11 @@ end $$;
 
 create function events_note(c call_records, a_events jsonb) returns void language plpgsql as $$
 begin
-    if jsonb_array_length(a_events) > 0 then
+    if jsonb_array_length(a_events) = 1 then
+        insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, provider, duration_ms, error_code)
+        values (c.id, c.tenant_id, c.user_id, c.run_no, a_events->0->>'stage', a_events->0->>'status', a_events->0->>'provider',
+            (a_events->0->>'duration_ms')::bigint, a_events->0->>'error_code');
+    elsif jsonb_array_length(a_events) > 1 then
         insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, provider, duration_ms, error_code)
         select c.id, c.tenant_id, c.user_id, c.run_no, e.stage, e.status, e.provider, e.duration_ms, e.error_code
         from jsonb_to_recordset(a_events) as e(stage text, status text, provider text, duration_ms bigint, error_code text);
@@ -322,11 +322,6 @@ begin
         content_type = excluded.content_type, byte_size = excluded.byte_size, run_no = excluded.run_no, created_at = now();
 end $$;
 
-create function completed_count(c call_records) returns void language sql as $$
-    insert into call_count_deltas (kind, seconds)
-    values ('completed', case when c.lane = 'live' then extract(epoch from now() - c.created_at) end)
-$$;
-
 -- The transcript becomes readable here when none was.
 create function assembly_finish(a_call uuid, a_run int, a_status text, a_stage text, a_token uuid, a_state text, a_skip text,
     a_engine text, a_params bytea, a_ref text, a_type text, a_bytes bigint, a_sha256 bytea, a_details jsonb, a_bit int,
@@ -354,7 +349,8 @@ begin
     else
         insert into call_stages (call_id, run_no, stage, tenant_id, state, skip_reason, finished_at)
         values (c.id, c.run_no, 'analysis', c.tenant_id, 'SKIPPED', 'disabled', now()) on conflict do nothing;
-        perform completed_count(c);
+        insert into call_count_deltas (kind, seconds)
+        values ('completed', case when c.lane = 'live' then extract(epoch from now() - c.created_at) end);
     end if;
     if not a_analyse or not exists (select 1 from call_artifacts v where v.call_id = a_call
             and v.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON') then
@@ -421,7 +417,8 @@ begin
             contact_sentiment = excluded.contact_sentiment, tone_overall = excluded.tone_overall,
             tone_formality = excluded.tone_formality, tone_energy = excluded.tone_energy, tone_pace = excluded.tone_pace;
     end if;
-    perform completed_count(c);
+    insert into call_count_deltas (kind, seconds)
+    values ('completed', case when c.lane = 'live' then extract(epoch from now() - c.created_at) end);
     return next lease_of(c, null, null);
 end $$;
 

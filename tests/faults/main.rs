@@ -9,6 +9,9 @@
 mod crash_points;
 mod hints;
 mod kills;
+mod memory;
 mod races;
+mod resets;
+mod scale;
 mod servers;
 mod support;

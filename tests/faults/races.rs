@@ -1,19 +1,21 @@
 //! The join: both parallel stages finish in the same instant, and exactly one of them starts assembly.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use scryon_domain::ids::{CallId, HintId};
 use scryon_domain::stage::StageKind;
-use scryon_store::{Claimant, Continuation, Finished, Lease, StageOutput, Started, Store};
+use scryon_store::{Claimant, Continuation, Finished, Lease, StageOutput, Started, Store, StoreSettings};
 use scryon_testkit::{Database, Fault, Servers, TestApp, TestOptions, eventually};
-use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::support::{all_completed, bought_once_each, upload_many};
 
 const CALLS: i32 = 1_000;
-/// Calls that are raced at once; each uses two connections.
+/// Calls that are raced at once.
 const LANES: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn claimant(owner: &str) -> Claimant {
     Claimant { owner: owner.to_owned(), hint_id: HintId(Uuid::now_v7()), redelivered: false }
@@ -39,19 +41,69 @@ fn goes_on() -> Continuation {
     Continuation { stage: StageKind::Assembly, owner: "racer".to_owned(), hint_id, intent: None }
 }
 
-async fn race(stores: &(Store, Store), id: CallId) {
-    let (transcription, diarization) = both_held(&stores.0, id).await;
-    let start = Arc::new(Barrier::new(2));
-    let finish = |store: Store, lease: Lease, next: Option<Continuation>| {
-        let start = start.clone();
+/// One lane's connections: two that race, and an operator's that makes them meet.
+struct Lane {
+    store: Store,
+    name: String,
+    operator: Client,
+    /// Outside the operator's transaction, in which the view of other connections would not move.
+    watcher: Client,
+}
+
+impl Lane {
+    async fn new(database: &Database, number: usize) -> Self {
+        let name = format!("{}-{number}", database.schema);
+        let store = Store::new(&StoreSettings {
+            url: database.url.clone(),
+            application_name: name.clone(),
+            pool_size: 2,
+            pool_wait: PATIENCE,
+            connect_timeout: PATIENCE,
+            statement_timeout: PATIENCE,
+            lock_timeout: None,
+        });
+        Self { store: store.unwrap(), name, operator: database.client().await, watcher: database.client().await }
+    }
+
+    /// Waits until so many of this lane's statements wait for the call's row.
+    async fn waiting(&self, count: i64) {
+        let sql =
+            "select count(*) from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'";
+        let look = async {
+            while self.watcher.query_one(sql, &[&self.name]).await.unwrap().get::<_, i64>(0) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect("the statement waits for the call's row");
+    }
+
+    fn finish(&self, lease: Lease, next: Option<Continuation>) -> JoinHandle<Finished> {
+        let store = self.store.clone();
         tokio::spawn(async move {
-            start.wait().await;
             store.stage_finish(&lease, &StageOutput::default(), next.as_ref()).await.unwrap().unwrap()
         })
-    };
-    let first = finish(stores.0.clone(), transcription, Some(goes_on()));
-    let second = finish(stores.1.clone(), diarization, None);
-    let (first, second): (Finished, Finished) = (first.await.unwrap(), second.await.unwrap());
+    }
+}
+
+/// Both statements have begun, and seen nothing of each other, when the row is let go.
+async fn race(lane: &Lane, id: CallId, transcription_first: bool) {
+    let (transcription, diarization) = both_held(&lane.store, id).await;
+    lane.operator.batch_execute("begin").await.unwrap();
+    lane.operator
+        .execute("select 1 from call_records where id = $1 for no key update", &[&id.0])
+        .await
+        .unwrap();
+    let mut both = [(transcription, Some(goes_on())), (diarization, None)];
+    if !transcription_first {
+        both.reverse();
+    }
+    let [(first, first_next), (second, second_next)] = both;
+    let first = lane.finish(first, first_next);
+    lane.waiting(1).await;
+    let second = lane.finish(second, second_next);
+    lane.waiting(2).await;
+    lane.operator.batch_execute("commit").await.unwrap();
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
 
     let announced = [&first, &second].iter().map(|f| f.announce.len()).sum::<usize>();
     let continued: Vec<&Lease> = first.continued.iter().chain(&second.continued).map(|l| &**l).collect();
@@ -66,31 +118,37 @@ async fn race(stores: &(Store, Store), id: CallId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_stages_that_finish_together_start_exactly_one_assembly_a_thousand_times() {
     let database = Database::create(&Servers::found().database_url).await;
-    let seed = "with u as (insert into users (id, tenant_id, subject) values (gen_random_uuid(), 'default', 'racer') returning id)
+    let seed = "with u as (insert into users (tenant_id, external_user_id) values ('default', 'racer') returning id)
          insert into call_records (id, tenant_id, user_id, status, publish_due)
          select gen_random_uuid(), 'default', u.id, 'QUEUED', now() + interval '1 hour' from u, generate_series(1, $1::int)
          returning id";
     let ids: Vec<Uuid> = database.sql(seed, &[&CALLS]).await.iter().map(|r| r.get(0)).collect();
-    let audio = "insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
+    let audio =
+        "insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
          select id, 'TEMP_AUDIO', 'none/' || id, 'audio/wav', 1, 0 from call_records";
     database.sql(audio, &[]).await;
 
     let chunk = ids.len().div_ceil(LANES);
-    let lanes: Vec<_> = ids
+    let mut lanes = Vec::new();
+    for number in 0..LANES {
+        lanes.push(Lane::new(&database, number).await);
+    }
+    let races: Vec<_> = ids
         .chunks(chunk)
         .map(|ids| {
-            let (stores, ids) = ((database.store(), database.store()), ids.to_vec());
+            let (lane, ids) = (lanes.pop().unwrap(), ids.to_vec());
             tokio::spawn(async move {
-                for id in ids {
-                    race(&stores, CallId(id)).await;
+                for (n, id) in ids.into_iter().enumerate() {
+                    race(&lane, CallId(id), n % 2 == 0).await;
                 }
             })
         })
         .collect();
-    for lane in lanes {
+    for lane in races {
         lane.await.unwrap();
     }
-    let joined = "select count(*) from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
+    let joined =
+        "select count(*) from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
          where s.stage = 'assembly' and c.stages_done = 7";
     assert_eq!(database.number(joined).await, i64::from(CALLS));
     database.drop_schema().await;

@@ -8,6 +8,7 @@ mod bad_uploads;
 mod calls;
 mod command_line;
 mod envelope;
+mod fences;
 mod idempotency;
 mod journey;
 mod keyless;

@@ -21,7 +21,7 @@ async fn one_call(database: &Database, status: &str, reason: Option<&str>) -> uu
     let row = client
         .query_one(
             "insert into call_records (id, tenant_id, user_id, status, error_reason, finished_at, run_no, publish_due)
-             select gen_random_uuid(), tenant_id, id, $1, $2, case when $3 then now() end, 1, now() + interval '1 hour'
+             select gen_random_uuid(), tenant_id, id, $1::text, $2, case when $3 then now() end, 1, now() + interval '1 hour'
              from users where external_user_id = 'u' returning id",
             &[&status, &reason, &is_final],
         )
@@ -36,7 +36,7 @@ async fn migrations_go_up_down_and_up_and_twice_is_once() {
     let store = database.store();
     assert_eq!(store.migrate().await.unwrap(), Vec::<String>::new(), "twice is once");
     store.check_schema().await.unwrap();
-    assert_eq!(store.migrate_down().await.unwrap().len(), 4);
+    assert_eq!(store.migrate_down().await.unwrap().len(), 5);
     let error = store.check_schema().await.unwrap_err().to_string();
     assert!(error.contains("older than this program") && error.contains("scryon migrate"), "{error}");
     let left = format!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool::managed::{PoolError, Timeouts};
+use deadpool::managed::{PoolError, QueueMode, Timeouts};
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -122,6 +122,8 @@ impl Store {
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
         let pool = Pool::builder(manager)
             .max_size(settings.pool_size)
+            // The connection used last has the warmest caches, at both ends.
+            .queue_mode(QueueMode::Lifo)
             .timeouts(Timeouts {
                 wait: Some(settings.pool_wait),
                 create: Some(settings.connect_timeout),
@@ -203,6 +205,8 @@ fn connection_config(settings: &StoreSettings) -> Result<tokio_postgres::Config,
         .tcp_user_timeout(settings.statement_timeout + Duration::from_secs(5));
     let mut options = config.get_options().unwrap_or_default().to_owned();
     options.push_str(&format!(" -c statement_timeout={}", settings.statement_timeout.as_millis()));
+    // Every statement finds its rows by key: the plan is the same whatever the values are.
+    options.push_str(" -c plan_cache_mode=force_generic_plan");
     if let Some(limit) = settings.lock_timeout {
         options.push_str(&format!(" -c lock_timeout={}", limit.as_millis()));
     }

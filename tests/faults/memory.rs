@@ -1,0 +1,155 @@
+//! What uploads cost the API in memory: pieces, whatever the size and however many at once.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use scryon_testkit::{Client, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::objects;
+
+const MB: u64 = 1 << 20;
+const BOUNDARY: &str = "fault-tests";
+/// Without optimisation the API's answers take longer; a release build keeps 50 ms.
+const HEALTH_P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
+
+async fn real_api(extra: &[(&str, &str)]) -> (TestApp, StackProgram, String) {
+    let nothing = Parts { api: false, workers: false, sweeper: false };
+    let app = TestApp::start_with(TestOptions::default().parts(nothing)).await;
+    let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
+    let settings: Vec<_> = [("SERVER_PORT", "0"), ("SCRYON_LOG", "warn,scryon_api=info,scryon_runtime=info")]
+        .into_iter()
+        .chain(extra.iter().copied())
+        .collect();
+    let api = stack.start("scryon-api", &settings);
+    let address = eventually("the API's address", || async {
+        let log = api.log();
+        let (_, address) = log.split_once("API open at http://")?;
+        address.split('"').next().map(str::to_owned)
+    })
+    .await;
+    (app, api, address)
+}
+
+/// The start of a WAV whose data goes on for `bytes`.
+fn wav_header(bytes: u64) -> Vec<u8> {
+    let data = u32::try_from(bytes).unwrap();
+    let mut header = b"RIFF".to_vec();
+    header.extend((data + 36).to_le_bytes());
+    header.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    header.extend(8_000u32.to_le_bytes());
+    header.extend(16_000u32.to_le_bytes());
+    header.extend(b"\x02\0\x10\0data");
+    header.extend(data.to_le_bytes());
+    header
+}
+
+/// Uploads so many bytes in pieces of `piece`, one every `pace`; gives the status of the answer.
+async fn upload(address: &str, bytes: u64, piece: usize, pace: Duration) -> u16 {
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"call.wav\"\r\nContent-Type: audio/wav\r\n\r\n"
+    );
+    let tail = format!("\r\n--{BOUNDARY}--\r\n");
+    let wav = wav_header(bytes);
+    let length = head.len() as u64 + wav.len() as u64 + bytes + tail.len() as u64;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST /api/calls/analyze HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {length}\r\n\r\n{head}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(&wav).await.unwrap();
+    let quiet = vec![0u8; piece];
+    let mut left = bytes;
+    while left > 0 {
+        let n = left.min(piece as u64);
+        stream.write_all(&quiet[..n as usize]).await.unwrap();
+        left -= n;
+        if !pace.is_zero() {
+            elapse(pace).await;
+        }
+    }
+    stream.write_all(tail.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let line = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+    line.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no answer: {line:?}"))
+}
+
+/// The most memory the program held until `stop`.
+async fn peak(api: &StackProgram, stop: &CancellationToken) -> u64 {
+    let mut most = 0;
+    while !stop.is_cancelled() {
+        most = most.max(api.resident_bytes());
+        elapse(Duration::from_millis(20)).await;
+    }
+    most
+}
+
+/// As `uploads` go on: their statuses and the most memory the program held.
+async fn watched<T>(api: &StackProgram, uploads: impl Future<Output = T>) -> (T, u64) {
+    let stop = CancellationToken::new();
+    let uploads = async {
+        let result = uploads.await;
+        stop.cancel();
+        result
+    };
+    join(uploads, peak(api, &stop)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_a_gigabyte_adds_less_than_32_mb() {
+    let (app, api, address) = real_api(&[("MAX_FILE_SIZE", "1100MB"), ("MAX_REQUEST_SIZE", "1200MB")]).await;
+    assert_eq!(upload(&address, MB, 64 << 10, Duration::ZERO).await, 202);
+    let before = api.resident_bytes();
+    let started = Instant::now();
+    let (status, most) = watched(&api, upload(&address, 1 << 30, 256 << 10, Duration::ZERO)).await;
+    println!("1 GB in {:?}: from {} MB to {} MB", started.elapsed(), before / MB, most / MB);
+    assert_eq!(status, 202, "{}", api.log());
+    assert!(most - before < 32 * MB, "{} MB more", (most - before) / MB);
+    let sizes = app.database.number("select max(byte_size) from call_artifacts").await;
+    assert_eq!(sizes as u64, (1 << 30) + 44, "all of it is kept");
+    drop(api);
+    app.stop_and_clean().await;
+}
+
+/// Asks for the API's health every 10 ms; gives the 99th percentile.
+async fn health(address: &str, stop: &CancellationToken) -> Duration {
+    let client = Client::new(format!("http://{address}"));
+    let mut took = Vec::new();
+    while !stop.is_cancelled() {
+        let asked = Instant::now();
+        assert_eq!(client.get("/api/health").await.status, 200);
+        took.push(asked.elapsed());
+        elapse(Duration::from_millis(10)).await;
+    }
+    took.sort();
+    took[took.len() * 99 / 100]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_slow_uploads_at_once_stay_below_150_mb_and_leave_the_api_quick() {
+    const UPLOADS: usize = 1_000;
+    let (app, api, address) = real_api(&[]).await;
+    let stop = CancellationToken::new();
+    // 64 kB/s each, for four seconds; they begin spread over one second, as clients do.
+    let uploads = async {
+        let statuses = join_all((0..UPLOADS).map(async |n: usize| {
+            elapse(Duration::from_millis(n as u64)).await;
+            upload(&address, 256 << 10, 16 << 10, Duration::from_millis(250)).await
+        }))
+        .await;
+        stop.cancel();
+        statuses
+    };
+    let ((statuses, p99), most) = watched(&api, join(uploads, health(&address, &stop))).await;
+    println!("{UPLOADS} uploads at once: {} MB at most, health p99 {p99:?}", most / MB);
+    assert!(statuses.iter().all(|s| *s == 202), "{statuses:?}\n{}", api.log());
+    assert!(most < 150 * MB, "{} MB", most / MB);
+    assert!(p99 < HEALTH_P99, "{p99:?}");
+    assert_eq!(app.database.number("select count(*) from call_records").await, UPLOADS as i64);
+    assert_eq!(objects(app.storage.path()).len(), UPLOADS);
+    drop(api);
+    app.stop_and_clean().await;
+}

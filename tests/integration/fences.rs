@@ -1,0 +1,137 @@
+//! Each guard of a Finish by itself, forced at the level of statements: without it the test is red
+//! (`make mutants` takes them away one at a time).
+
+use std::time::Duration;
+
+use scryon_domain::ids::{CallId, HintId};
+use scryon_domain::stage::StageKind;
+use scryon_store::{Claimant, Lease, StageOutput, Started, Store, StoreSettings};
+use scryon_testkit::{Database, Servers, eventually};
+use uuid::Uuid;
+
+async fn database() -> Database {
+    Database::create(&Servers::found().database_url).await
+}
+
+async fn queued_call(database: &Database) -> CallId {
+    database
+        .sql("insert into users (tenant_id, external_user_id) values ('default', 'u') on conflict do nothing", &[])
+        .await;
+    let row = &database
+        .sql(
+            "with c as (
+                 insert into call_records (id, tenant_id, user_id)
+                 select gen_random_uuid(), tenant_id, id from users returning id
+             )
+             insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
+             select id, 'TEMP_AUDIO', 'k', 'audio/wav', 1, 0 from c returning call_id",
+            &[],
+        )
+        .await[0];
+    CallId(row.get(0))
+}
+
+fn claimant(owner: &str) -> Claimant {
+    Claimant { owner: owner.to_owned(), hint_id: HintId(Uuid::now_v7()), redelivered: false }
+}
+
+async fn started(store: &Store, id: CallId) -> Lease {
+    match store.run_start(id, &claimant("first"), true).await.unwrap() {
+        Started::Held(lease) => *lease,
+        other => panic!("a QUEUED call starts: {other:?}"),
+    }
+}
+
+async fn finish(store: &Store, lease: &Lease) -> bool {
+    store.stage_finish(lease, &StageOutput::default(), None).await.unwrap().is_some()
+}
+
+/// A worker that was silent for too long writes nothing, even where its successor is at the same stage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_was_taken_over_writes_nothing() {
+    let database = database().await;
+    let store = database.store();
+    let id = queued_call(&database).await;
+    let late = started(&store, id).await;
+    database.sql("update call_stages set lease_until = now() - interval '1 second'", &[]).await;
+    let successor =
+        store.stage_claim(id, 1, StageKind::Preprocessing, &claimant("second"), None).await.unwrap().unwrap();
+    assert!(!finish(&store, &late).await, "the token of the late worker is no longer on the row");
+    assert!(finish(&store, &successor).await);
+    database.drop_schema().await;
+}
+
+/// An answer of an older run is not taken for one of the new run, whose stage waits under the same name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_an_older_run_writes_nothing() {
+    let database = database().await;
+    let store = database.store();
+    let id = queued_call(&database).await;
+    let old = started(&store, id).await;
+    database.sql("update call_records set status = 'QUEUED' where id = $1", &[&id.0]).await;
+    let new = started(&store, id).await;
+    assert_eq!(new.run_no, 2);
+    assert!(!finish(&store, &old).await, "run 1 is over");
+    let bits = "select stages_done::bigint from call_records";
+    assert_eq!(database.number(bits).await, 0, "nothing of run 1 counts for run 2");
+    assert!(finish(&store, &new).await);
+    database.drop_schema().await;
+}
+
+/// A reset that commits while a Finish runs wins: the Finish waits for the call's row before it judges.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finish_waits_for_an_operators_open_reset_and_then_writes_nothing() {
+    let database = database().await;
+    let name = format!("fences-{}", database.schema);
+    let store = Store::new(&StoreSettings {
+        url: database.url.clone(),
+        application_name: name.clone(),
+        pool_size: 1,
+        pool_wait: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(30),
+        lock_timeout: None,
+    })
+    .unwrap();
+    let id = queued_call(&database).await;
+    let lease = started(&store, id).await;
+    let operator = database.client().await;
+    operator.batch_execute("begin").await.unwrap();
+    operator.execute("update call_records set status = 'QUEUED' where id = $1", &[&id.0]).await.unwrap();
+    let finishing = {
+        let store = store.clone();
+        tokio::spawn(async move { finish(&store, &lease).await })
+    };
+    eventually("the Finish to wait for the row", || async {
+        let sql = "select count(*) from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'";
+        let waiting: i64 = database.sql(sql, &[&name]).await[0].get(0);
+        (waiting == 1).then_some(())
+    })
+    .await;
+    operator.batch_execute("commit").await.unwrap();
+    assert!(!finishing.await.unwrap(), "the call was reset first");
+    let written = "select count(*) from call_stages where state = 'SUCCEEDED'";
+    assert_eq!(database.number(written).await, 0, "the stage row was not touched before the call was judged");
+    database.drop_schema().await;
+}
+
+/// Stages that are there already (the sweeper rebuilt them) are left alone, and the Finish stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_is_there_already_is_not_made_twice() {
+    let database = database().await;
+    let store = database.store();
+    let id = queued_call(&database).await;
+    let lease = started(&store, id).await;
+    database
+        .sql(
+            "insert into call_stages (call_id, run_no, stage, tenant_id, state, publish_due)
+             values ($1, 1, 'transcription', 'default', 'PENDING', now())",
+            &[&id.0],
+        )
+        .await;
+    let finished = store.stage_finish(&lease, &StageOutput::default(), None).await.unwrap().unwrap();
+    let announced: Vec<_> = finished.announce.iter().map(|h| h.stage).collect();
+    assert_eq!(announced, [StageKind::Diarization]);
+    assert_eq!(database.number("select count(*) from call_stages").await, 3);
+    database.drop_schema().await;
+}
