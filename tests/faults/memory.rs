@@ -133,11 +133,11 @@ async fn a_thousand_slow_uploads_at_once_stay_below_150_mb_and_leave_the_api_qui
     const UPLOADS: usize = 1_000;
     let (app, api, address) = real_api(&[]).await;
     let stop = CancellationToken::new();
-    // 64 kB/s each, for four seconds; they begin spread over one second, as clients do.
+    // 64 kB/s each, for seven seconds; they begin spread over four, as clients do.
     let uploads = async {
         let statuses = join_all((0..UPLOADS).map(async |n: usize| {
-            elapse(Duration::from_millis(n as u64)).await;
-            upload(&address, 256 << 10, 16 << 10, Duration::from_millis(250)).await
+            elapse(Duration::from_millis(4 * n as u64)).await;
+            upload(&address, 448 << 10, 16 << 10, Duration::from_millis(250)).await
         }))
         .await;
         stop.cancel();
@@ -145,7 +145,8 @@ async fn a_thousand_slow_uploads_at_once_stay_below_150_mb_and_leave_the_api_qui
     };
     let ((statuses, p99), most) = watched(&api, join(uploads, health(&address, &stop))).await;
     println!("{UPLOADS} uploads at once: {} MB at most, health p99 {p99:?}", most / MB);
-    assert!(statuses.iter().all(|s| *s == 202), "{statuses:?}\n{}", api.log());
+    let refused = statuses.iter().filter(|s| **s != 202).count();
+    assert_eq!(refused, 0, "uploads that were not accepted, among {:?}", statuses.iter().find(|s| **s != 202));
     assert!(most < 150 * MB, "{} MB", most / MB);
     assert!(p99 < HEALTH_P99, "{p99:?}");
     assert_eq!(app.database.number("select count(*) from call_records").await, UPLOADS as i64);
