@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use scryon_testkit::{
-    Parts, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within, unique_wav,
+    Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav,
 };
 use uuid::Uuid;
 
@@ -61,11 +61,26 @@ pub(crate) async fn all_completed(app: &TestApp, count: usize) {
 
 pub(crate) async fn all_completed_within(app: &TestApp, count: usize, patience: Duration) {
     let client = app.database.client().await;
-    eventually_within(patience, &format!("the end of {count} calls"), || async {
-        let done = "select count(*) from call_records where status = 'COMPLETED'";
-        (client.query_one(done, &[]).await.unwrap().get::<_, i64>(0) == count as i64).then_some(())
-    })
-    .await;
+    let done = "select count(*) from call_records where status = 'COMPLETED'";
+    let look = async {
+        while client.query_one(done, &[]).await.unwrap().get::<_, i64>(0) != count as i64 {
+            elapse(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(patience, look).await.is_err() {
+        panic!("not {count} calls COMPLETED within {patience:?}, but:\n{}", standing(app).await);
+    }
+}
+
+/// Where the calls stand, for the message of a test that waited in vain.
+async fn standing(app: &TestApp) -> String {
+    let sql = "select c.status || ' ' || coalesce(c.error_reason, '') || ' ' || coalesce(s.stage || ' ' || s.state || ' ' ||
+             coalesce(s.error_code, ''), '') || ', announced ' || coalesce(max(s.publish_n), max(c.publish_n)) || ' times, due in ' ||
+             coalesce(extract(epoch from min(coalesce(s.publish_due, c.publish_due)) - now())::int::text, '?') || ' s: ' || count(*)
+         from call_records c left join call_stages s on s.call_id = c.id and s.run_no = c.run_no
+              and s.state in ('PENDING', 'RUNNING', 'WAITING', 'FAILED')
+         group by c.status, c.error_reason, s.stage, s.state, s.error_code";
+    app.database.sql(sql, &[]).await.iter().map(|r| r.get::<_, String>(0) + "\n").collect()
 }
 
 /// Objects of calls in storage.

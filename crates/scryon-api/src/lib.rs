@@ -166,7 +166,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/health").route(web::get().to(health::health)))
         .service(resource("/api/health/ready").route(web::get().to(health::ready)))
         .service(resource("/actuator/health").route(web::get().to(health::actuator)))
-        .service(resource("/actuator/health/readiness").route(web::get().to(health::actuator)))
+        .service(resource("/actuator/health/readiness").route(web::get().to(health::actuator_ready)))
         .service(resource("/api/calls/analyze").route(web::post().to(upload::analyze)))
         .service(resource("/api/calls/status").route(web::get().to(calls::status)))
         .service(resource("/api/calls").route(web::get().to(calls::list)))

@@ -11,7 +11,6 @@ pub struct Database {
     /// Connects into the schema.
     pub url: String,
     pub schema: String,
-    admin: Client,
 }
 
 impl Database {
@@ -24,7 +23,7 @@ impl Database {
         let url = format!("{server_url}?options=-csearch_path%3D{schema}");
         let admin = connect(server_url).await;
         admin.batch_execute(&format!("create schema {schema}")).await.expect("a schema can be created");
-        let database = Self { url, schema, admin };
+        let database = Self { url, schema };
         database.store().migrate().await.expect("migrations apply");
         database
     }
@@ -68,7 +67,8 @@ impl Database {
     /// Deletes the schema.
     pub async fn drop_schema(self) {
         let drop = format!("drop schema if exists {} cascade", self.schema);
-        self.admin.batch_execute(&drop).await.expect("the schema can be dropped");
+        // On a fresh connection: a test may have stopped the server meanwhile.
+        self.client().await.batch_execute(&drop).await.expect("the schema can be dropped");
     }
 }
 
