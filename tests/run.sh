@@ -15,7 +15,7 @@ failed=0
 step() { # NAME COMMAND...
   local name=$1; shift
   printf '== %s\n' "$name"
-  "$@" 2>&1 | tee -a "$out" | grep -vE '^(running|test result: ok\. 0 passed|$)|^ +(Running|Doc-tests)' || true
+  "$@" 2>&1 | tee -a "$out" | grep --line-buffered -vE '^(running|test result: ok\. 0 passed|$)|^ +(Running|Doc-tests)' || true
   [ "${PIPESTATUS[0]}" -eq 0 ] || { failed=1; printf '== %s FAILED\n' "$name"; }
 }
 

@@ -146,7 +146,12 @@ async fn a_thousand_slow_uploads_at_once_stay_below_150_mb_and_leave_the_api_qui
     let ((statuses, p99), most) = watched(&api, join(uploads, health(&address, &stop))).await;
     println!("{UPLOADS} uploads at once: {} MB at most, health p99 {p99:?}", most / MB);
     let refused = statuses.iter().filter(|s| **s != 202).count();
-    assert_eq!(refused, 0, "uploads that were not accepted, among {:?}", statuses.iter().find(|s| **s != 202));
+    assert_eq!(
+        refused,
+        0,
+        "uploads that were not accepted, among {:?}",
+        statuses.iter().find(|s| **s != 202)
+    );
     assert!(most < 150 * MB, "{} MB", most / MB);
     assert!(p99 < HEALTH_P99, "{p99:?}");
     assert_eq!(app.database.number("select count(*) from call_records").await, UPLOADS as i64);

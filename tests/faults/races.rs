@@ -62,7 +62,12 @@ impl Lane {
             statement_timeout: PATIENCE,
             lock_timeout: None,
         });
-        Self { store: store.unwrap(), name, operator: database.client().await, watcher: database.client().await }
+        Self {
+            store: store.unwrap(),
+            name,
+            operator: database.client().await,
+            watcher: database.client().await,
+        }
     }
 
     /// Waits until so many of this lane's statements wait for the call's row.

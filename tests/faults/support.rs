@@ -4,9 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use scryon_testkit::{
-    Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav,
-};
+use scryon_testkit::{Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav};
 use uuid::Uuid;
 
 /// The worker programs, and the stage of each that buys.
