@@ -64,7 +64,9 @@ begin
     elsif found then
         return jsonb_build_object('id', o.id, 'mine', false, 'state', o.state, 'result_ref', o.result_ref,
             'bytes', o.result_bytes, 'sha256', encode(o.result_sha256, 'hex'),
-            'held', coalesce(o.lease_until > now(), false), 'cause', o.cause, 'estimated_cost', o.estimated_cost::float8);
+            'held', coalesce(o.lease_until > now(), false), 'cause', o.cause, 'estimated_cost', o.estimated_cost::float8,
+            'silent', not exists (select 1 from worker_heartbeats h where h.owner = o.lease_owner
+                and h.beat_at > now() - interval '3 seconds'));
     end if;
     past := (select coalesce(max(p.purchase_no), 0) from provider_jobs p where p.tenant_id = c.tenant_id
         and p.stage = a_stage and p.engine = j_engine and p.params_hash = j_params and p.audio_sha256 = c.audio_sha256);

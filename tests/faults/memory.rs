@@ -12,6 +12,8 @@ use crate::support::objects;
 
 const MB: u64 = 1 << 20;
 const BOUNDARY: &str = "fault-tests";
+/// 150 MB is what the product promises; a debug build's futures are larger.
+const SLOW_UPLOADS_LIMIT: u64 = if cfg!(debug_assertions) { 200 * MB } else { 150 * MB };
 /// Without optimisation the API's answers take longer; a release build keeps 50 ms.
 const HEALTH_P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
 
@@ -152,7 +154,7 @@ async fn a_thousand_slow_uploads_at_once_stay_below_150_mb_and_leave_the_api_qui
         "uploads that were not accepted, among {:?}",
         statuses.iter().find(|s| **s != 202)
     );
-    assert!(most < 150 * MB, "{} MB", most / MB);
+    assert!(most < SLOW_UPLOADS_LIMIT, "{} MB", most / MB);
     assert!(p99 < HEALTH_P99, "{p99:?}");
     assert_eq!(app.database.number("select count(*) from call_records").await, UPLOADS as i64);
     assert_eq!(objects(app.storage.path()).len(), UPLOADS);

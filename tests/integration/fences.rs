@@ -15,7 +15,10 @@ async fn database() -> Database {
 
 async fn queued_call(database: &Database) -> CallId {
     database
-        .sql("insert into users (tenant_id, external_user_id) values ('default', 'u') on conflict do nothing", &[])
+        .sql(
+            "insert into users (tenant_id, external_user_id) values ('default', 'u') on conflict do nothing",
+            &[],
+        )
         .await;
     let row = &database
         .sql(
@@ -103,7 +106,8 @@ async fn a_finish_waits_for_an_operators_open_reset_and_then_writes_nothing() {
         tokio::spawn(async move { finish(&store, &lease).await })
     };
     eventually("the Finish to wait for the row", || async {
-        let sql = "select count(*) from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'";
+        let sql =
+            "select count(*) from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'";
         let waiting: i64 = database.sql(sql, &[&name]).await[0].get(0);
         (waiting == 1).then_some(())
     })

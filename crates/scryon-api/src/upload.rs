@@ -26,6 +26,8 @@ use crate::identity::Caller;
 use crate::metadata::{Envelope, PlainParts, new_call, parse};
 use crate::{App, request_id};
 
+/// How long a finished upload waits for a connection to Postgres; each try waits for the pool by itself.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 const ROUTE: &str = "POST /api/calls/analyze";
 /// Most bytes of a part that is not the recording.
 const TEXT_PART: usize = 64 << 10;
@@ -380,27 +382,33 @@ async fn store_call(
     call.audio_sha256 = written.sha256;
     let response = json!({"callId": call_id, "id": call_id, "status": "QUEUED"});
     let completed = hold.as_ref().map(|h| h.completed(response.clone()));
-    match app.store.call_insert(call_id, owner, &call, announce, completed.as_ref()).await {
-        Ok(true) => {}
-        Ok(false) => {
-            discard(app, keys).await;
-            return Err(ApiError::in_flight());
-        }
-        Err(error) => {
-            // The commit's answer may be what was lost.
-            match app.store.call_exists(call_id).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    discard(app, keys).await;
-                    return Err(error.into());
+    let began = Instant::now();
+    loop {
+        let error = match app.store.call_insert(call_id, owner, &call, announce, completed.as_ref()).await {
+            Ok(true) => break,
+            Ok(false) => {
+                discard(app, keys).await;
+                return Err(ApiError::in_flight());
+            }
+            Err(error) => error,
+        };
+        // The commit's answer may be what was lost.
+        match app.store.call_exists(call_id).await {
+            Ok(true) => break,
+            // A recording that was received whole is worth more patience than a question.
+            Ok(false) | Err(_) if error.is_unavailable() && began.elapsed() < COMMIT_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(false) => {
+                discard(app, keys).await;
+                return Err(error.into());
+            }
+            Err(_) => {
+                error!(error = %error, "a call was perhaps accepted; its key and object are kept");
+                if let Some(hold) = hold {
+                    hold.keep();
                 }
-                Err(_) => {
-                    error!(error = %error, "a call was perhaps accepted; its key and object are kept");
-                    if let Some(hold) = hold {
-                        hold.keep();
-                    }
-                    return Err(ApiError::unavailable());
-                }
+                return Err(ApiError::unavailable());
             }
         }
     }

@@ -230,7 +230,6 @@ async fn permission<S: EngineStage>(
     }
     match claim {
         JobClaim::Mine { id } => Ok(Permission::Send(id)),
-        JobClaim::Raced | JobClaim::InFlight { .. } => Ok(Permission::LookAgain),
         JobClaim::Answered { id, result_ref, bytes, sha256 } => {
             let object =
                 OutputObject { key: result_ref, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
@@ -241,7 +240,7 @@ async fn permission<S: EngineStage>(
                 None => rebuy(cx, info, extra, id, RebuyCause::Repair).await,
             }
         }
-        JobClaim::Unsettled { id, .. } if info.idempotent => {
+        JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true } if info.idempotent => {
             if cx.deps.store.job_take_over(id, &cx.deps.owner).await? {
                 info!(provider = info.name, "sending again under the same key what was perhaps sent");
                 Ok(Permission::Send(id))
@@ -249,6 +248,7 @@ async fn permission<S: EngineStage>(
                 Ok(Permission::LookAgain)
             }
         }
+        JobClaim::Raced | JobClaim::InFlight { .. } => Ok(Permission::LookAgain),
         JobClaim::Unsettled { id, cause, estimated_cost } => {
             let affordable = estimated_cost.is_some_and(|cost| cost <= stage.rebuy_max());
             if cause == "ambiguous" || !affordable {

@@ -297,6 +297,10 @@ impl Shared {
             return Ok(match store.run_start(hint.call_id, claimant, assembles).await? {
                 Started::Held(lease) => ClaimOnce::Held(lease),
                 Started::Announce(next) => ClaimOnce::Announce(vec![next]),
+                // It was carried as far as it went; what follows was perhaps never announced.
+                Started::NotQueued if claimant.redelivered => {
+                    ClaimOnce::Announce(store.stages_pending(hint.call_id).await?)
+                }
                 Started::Finished | Started::NotQueued => ClaimOnce::Announce(Vec::new()),
             });
         };

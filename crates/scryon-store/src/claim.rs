@@ -79,6 +79,23 @@ const WHY_NOT: &str = "select s.state,
      from call_records c join call_stages s on s.call_id = $1 and s.run_no = $2 and s.stage = $3
      where c.id = $1 and c.run_no = $2 and c.status in ('TRANSCRIBING', 'ANALYZING')";
 
+/// What waits for a worker in the current run.
+const PENDING: &str = "select n.run_no, n.stage, c.lane, c.tenant_id from call_records c
+     join call_stages n on n.call_id = $1 and n.run_no = c.run_no
+     where c.id = $1 and n.state = 'PENDING' and (n.not_before is null or n.not_before <= now())";
+
+#[derive(diesel::QueryableByName)]
+struct PendingRow {
+    #[diesel(sql_type = Integer)]
+    run_no: i32,
+    #[diesel(sql_type = Text)]
+    stage: String,
+    #[diesel(sql_type = Text)]
+    lane: String,
+    #[diesel(sql_type = Text)]
+    tenant_id: String,
+}
+
 #[derive(diesel::QueryableByName)]
 struct HeldRow {
     #[diesel(sql_type = Integer)]
@@ -164,6 +181,17 @@ impl Store {
             statement = intent.bind_to(statement, &claimant.owner);
         }
         self.row::<LeaseRow>(statement).await?.map(LeaseRow::into_lease).transpose()
+    }
+
+    /// Stages of the current run that wait for a worker, to be announced again: what a start hint was carried
+    /// into may have ended before its announcement did.
+    pub async fn stages_pending(&self, call_id: CallId) -> Result<Vec<Hint>, StoreError> {
+        let rows: Vec<PendingRow> = self.rows(Statement::new(PENDING).bind(call_id)).await?;
+        rows.into_iter()
+            .map(|r| {
+                Ok(next_hint(call_id, r.run_no, (word(&r.stage)?, word(&r.lane)?, TenantId(r.tenant_id))))
+            })
+            .collect()
     }
 
     /// The stage that a redelivered message's first life had claimed, if it still holds one.

@@ -107,8 +107,9 @@ pub enum JobClaim {
     Mine { id: JobId },
     /// The answer is there already.
     Answered { id: JobId, result_ref: String, bytes: i64, sha256: Vec<u8> },
-    /// Somebody alive is sending it: wait for the answer.
-    InFlight { id: JobId },
+    /// Somebody is sending it: wait for the answer. An owner without a beat for 3 s is probably dead, which is
+    /// enough to send again under the same key, and not enough to buy again.
+    InFlight { id: JobId, owner_silent: bool },
     /// It was perhaps sent by somebody who is gone: settle it before anything else is bought.
     Unsettled { id: JobId, cause: String, estimated_cost: Option<f64> },
     /// Another worker recorded the same purchase in the same instant: look again.
@@ -124,6 +125,8 @@ struct JobRow {
     bytes: Option<i64>,
     sha256: Option<String>,
     held: bool,
+    #[serde(default)]
+    silent: bool,
     cause: String,
     estimated_cost: Option<f64>,
 }
@@ -258,7 +261,7 @@ fn job_claim(value: Value) -> Result<JobClaim, StoreError> {
             bytes: row.bytes.unwrap_or_default(),
             sha256: row.sha256.and_then(|h| hex::decode(h).ok()).unwrap_or_default(),
         },
-        _ if row.held => JobClaim::InFlight { id },
+        _ if row.held => JobClaim::InFlight { id, owner_silent: row.silent },
         _ => JobClaim::Unsettled { id, cause: row.cause, estimated_cost: row.estimated_cost },
     })
 }
