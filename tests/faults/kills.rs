@@ -76,7 +76,7 @@ async fn told_to_stop_under_load(victim: WorkerProgram) {
     assert!(asked.elapsed() < Duration::from_secs(6), "{} took {:?}", victim.name, asked.elapsed());
     assert!(first.log().contains("handing back"), "{}", first.log());
     let handed_back = Instant::now();
-    eventually_within(Duration::from_secs(2), &format!("{} calls taken over", victim.stage), || async {
+    eventually_within(Duration::from_secs(5), &format!("{} calls taken over", victim.stage), || async {
         (claimed(&app, victim, 2).await == CALLS as i64).then_some(())
     })
     .await;
