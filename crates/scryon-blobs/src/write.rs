@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::{BlobError, BlobKey, Blobs, Written, path};
 
 /// Memory that all uploads of a process share for their buffers.
-const BUFFERS: usize = 12 << 20;
-const SMALLEST_BUFFER: usize = 8 << 10;
+const BUFFERS: usize = 6 << 20;
+const SMALLEST_BUFFER: usize = 4 << 10;
 const LARGEST_BUFFER: usize = 1 << 20;
 /// S3 refuses smaller parts (the last one aside).
 const S3_PART: usize = 5 << 20;
