@@ -26,7 +26,7 @@ cargo test --workspace --no-run --quiet || exit 1
 cargo build --workspace --bins --quiet || exit 1
 if [ "$what" != unit ]; then
   deploy/local/services.sh tools || exit 1
-  SCRYON_BIN=target/debug/scryon deploy/local/services.sh up main || exit 1
+  SERVICES_CLI=target/debug/scryon deploy/local/services.sh up main || exit 1
   . var/services/main.env
   export DATABASE_URL AMQP_URL
 fi

@@ -206,7 +206,7 @@ own_pair() { # NAME WANT_PG WANT_MQ: sets kind, pg, mq
 # project is built, which every caller in the Makefile does first.
 login_works() { # --database URL | --amqp URL
   local bin
-  for bin in "${SCRYON_BIN:-}" "$root/target/debug/scryon" "$root/target/release/scryon"; do
+  for bin in "${SERVICES_CLI:-}" "$root/target/debug/scryon" "$root/target/release/scryon"; do
     if [ -n "$bin" ] && [ -x "$bin" ]; then timeout 10 "$bin" check "$@" >/dev/null 2>&1; return; fi
   done
   case $1 in

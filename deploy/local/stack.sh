@@ -75,7 +75,7 @@ stop_programs() {
 up() {
   mkdir -p "$log" "$root/var/run"
   build
-  export SCRYON_BIN=$bin/scryon
+  export SERVICES_CLI=$bin/scryon
   "$services" tools
   "$services" up main
   . "$root/var/services/main.env"

@@ -5,7 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 cargo build --release --workspace --bins --quiet
-SCRYON_BIN=target/release/scryon deploy/local/services.sh own bench
+SERVICES_CLI=target/release/scryon deploy/local/services.sh own bench
 . var/services/bench.env
 export DATABASE_URL AMQP_URL
 exec target/release/scryon-bench "$@"

@@ -19,7 +19,7 @@ mutants=(
   "idempotent insert|$functions|/^create function stage_finish/,/^end/ s/on conflict do nothing//|integration|fences::a_stage_that_is_there_already_is_not_made_twice"
 )
 
-SCRYON_BIN=target/debug/scryon deploy/local/services.sh up main || exit 1
+SERVICES_CLI=target/debug/scryon deploy/local/services.sh up main || exit 1
 . var/services/main.env
 export DATABASE_URL AMQP_URL RUST_BACKTRACE=0
 copy=$root/var/mutant
