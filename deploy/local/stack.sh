@@ -38,7 +38,7 @@ pid_of() { # PROGRAM: its id, if what runs under it is a program of this clone
   case $(readlink "/proc/$pid/exe" 2>/dev/null) in "$root"/target/*/"$1"*) echo "$pid" ;; *) return 1 ;; esac
 }
 address_of() { # PROGRAM WORDS: where it says that it listens
-  sed -n "s/.*$2.*address=\([^ ]*\).*/\1/p" "$log/$1.log" | tail -n 1
+  grep -F "$2" "$log/$1.log" | sed -n 's/.*address=\([^ ]*\).*/\1/p' | tail -n 1
 }
 start() { # PROGRAM
   pid_of "$1" >/dev/null && return 0
