@@ -46,6 +46,17 @@ begin
     return r;
 end $$;
 
+-- The fence of a run, and the first lock of every step: the call, locked, where it still is at this run and
+-- status; null where it was reset, cancelled, deleted or finished.
+create function call_lock(a_call uuid, a_run int, a_status text) returns call_records language plpgsql as $$
+declare
+    c call_records;
+begin
+    select * into c from call_records r where r.id = a_call and r.run_no = a_run and r.status = a_status
+        for no key update;
+    return c;
+end $$;
+
 -- Records a purchase for a stage that is held, unless a live purchase of the same key can serve. Two workers
 -- who insert at once are told apart by the unique index on live rows.
 create function job_buy(c call_records, a_stage text, j_id uuid, j_engine text, j_model text, j_params bytea,
@@ -162,9 +173,8 @@ declare
     t call_stages;
     v_job jsonb;
 begin
-    select * into c from call_records r where r.id = a_call and r.run_no = a_run and r.status = a_status
-        for no key update;
-    if not found then
+    c := call_lock(a_call, a_run, a_status);
+    if c.id is null then
         return;
     end if;
     update call_stages s set state = 'RUNNING', starts = s.starts + 1, lease_token = a_token, lease_owner = a_owner,
@@ -195,9 +205,8 @@ declare
     c call_records;
     t call_stages;
 begin
-    select * into c from call_records r where r.id = a_call and r.run_no = a_run and r.status = a_status
-        for no key update;
-    if not found then
+    c := call_lock(a_call, a_run, a_status);
+    if c.id is null then
         return;
     end if;
     select * into t from call_stages s where s.call_id = a_call and s.run_no = a_run and s.stage = a_stage
@@ -229,9 +238,8 @@ declare
     c call_records;
     mine boolean := false;
 begin
-    select * into c from call_records r where r.id = a_call and r.run_no = a_run and r.status = a_status
-        for no key update;
-    if found then
+    c := call_lock(a_call, a_run, a_status);
+    if c.id is not null then
         update call_stages i set state = a_state, skip_reason = a_skip, outcomes = i.outcomes + 1, finished_at = now(),
             lease_until = null, engine = a_engine, params_hash = a_params, result_ref = a_ref, artifact_type = a_type,
             bytes = a_bytes, sha256 = a_sha256, details = a_details, error_code = null, error_message = null
@@ -442,9 +450,8 @@ declare
     c call_records;
     mine boolean := false;
 begin
-    select * into c from call_records r where r.id = a_call and r.run_no = a_run and r.status = a_status
-        for no key update;
-    if found then
+    c := call_lock(a_call, a_run, a_status);
+    if c.id is not null then
         update call_stages i set state = a_state, outcomes = i.outcomes + 1, tries = i.tries + a_counts,
             not_before = now() + a_delay * interval '1 second',
             publish_due = now() + case when a_delay = 0 then a_again else a_delay end * interval '1 second',
@@ -468,9 +475,8 @@ declare
     c call_records;
     mine boolean := false;
 begin
-    select * into c from call_records r where r.id = a_call and r.run_no = a_run and r.status = a_status
-        for no key update;
-    if found then
+    c := call_lock(a_call, a_run, a_status);
+    if c.id is not null then
         update call_stages i set state = 'FAILED', outcomes = i.outcomes + 1, tries = i.tries + 1, finished_at = now(),
             lease_until = null, error_code = a_code
             where i.call_id = a_call and i.run_no = a_run and i.stage = a_stage and i.lease_token = a_token and i.state = 'RUNNING';
