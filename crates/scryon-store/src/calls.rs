@@ -6,6 +6,7 @@ use scryon_domain::ids::{CallId, TenantId, UserId};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::batch::Step;
 use crate::claim::ANNOUNCE_AGAIN;
 use crate::db::{Bind, Statement, Store, StoreError};
 
@@ -52,10 +53,10 @@ pub struct CompletedKey {
     pub response: Value,
 }
 
-const INSERT: &str = "select * from call_accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+const ACCEPT: Step = Step { name: "call_accept", arguments: 23 };
 
 #[derive(diesel::QueryableByName)]
-struct YesRow {
+pub(crate) struct YesRow {
     #[diesel(sql_type = Bool)]
     yes: bool,
 }
@@ -228,9 +229,12 @@ impl Store {
         announce: bool,
         key: Option<&CompletedKey>,
     ) -> Result<bool, StoreError> {
-        let row: Option<YesRow> = self
-            .row(
-                Statement::new(INSERT)
+        let rows = self
+            .accepts
+            .rows(
+                ACCEPT,
+                call_id.0,
+                Statement::values()
                     .bind(call_id)
                     .bind(&owner.tenant_id)
                     .bind(owner.user_id)
@@ -256,7 +260,7 @@ impl Store {
                     .bind(ANNOUNCE_AGAIN),
             )
             .await?;
-        Ok(row.is_some_and(|r| r.yes))
+        Ok(rows.first().is_some_and(|r| r.yes))
     }
 
     /// Whether the call is there, for a client whose commit's answer was lost.

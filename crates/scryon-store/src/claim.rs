@@ -1,4 +1,4 @@
-//! Start and claim: how a worker comes to hold a stage. One statement each.
+//! Start and claim: how a worker comes to hold a stage. One statement each, shared with others under load.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use scryon_domain::stage::{Lane, StageKind};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::batch::Step;
 use crate::db::{Statement, Store, StoreError};
 use crate::lease::{JobIntent, Lease, LeaseRow, json_error, word};
 
@@ -57,14 +58,13 @@ pub enum Unclaimed {
     Done(Vec<Hint>),
 }
 
-const START: &str = "select * from run_start($1, $2, $3, $4, $5, $6, $7)";
+const START: Step = Step { name: "run_start", arguments: 7 };
 
 /// A free stage: losing the claim in a crash of the database costs nothing, so its commit is not awaited.
-const CLAIM_FREE: &str = "select * from stage_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const CLAIM_FREE: Step = Step { name: "stage_claim", arguments: 10 };
 
 /// A paid stage: the purchase is recorded as `sending` by the claim itself.
-const CLAIM_PAID: &str =
-    "select * from stage_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+const CLAIM_PAID: Step = Step { name: "stage_claim", arguments: 17 };
 
 /// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
 const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = $1 and s.run_no = c.run_no
@@ -131,9 +131,12 @@ impl Store {
         claimant: &Claimant,
         works_on_assembly: bool,
     ) -> Result<Started, StoreError> {
-        let row = self
-            .row::<LeaseRow>(
-                Statement::new(START)
+        let rows = self
+            .steps
+            .rows(
+                START,
+                call_id.0,
+                Statement::values()
                     .bind(call_id)
                     .bind(LeaseToken::fresh())
                     .bind(claimant.owner.as_str())
@@ -143,7 +146,7 @@ impl Store {
                     .bind(works_on_assembly),
             )
             .await?;
-        let Some(row) = row else { return Ok(Started::NotQueued) };
+        let Some(row) = rows.into_iter().next() else { return Ok(Started::NotQueued) };
         if row.is_held() {
             return Ok(Started::Held(Box::new(row.into_lease()?)));
         }
@@ -165,8 +168,8 @@ impl Store {
         claimant: &Claimant,
         intent: Option<&JobIntent>,
     ) -> Result<Option<Lease>, StoreError> {
-        let sql: &'static str = if intent.is_some() { CLAIM_PAID } else { CLAIM_FREE };
-        let mut statement = Statement::new(sql)
+        let step = if intent.is_some() { CLAIM_PAID } else { CLAIM_FREE };
+        let mut statement = Statement::values()
             .bind(call_id)
             .bind(run_no)
             .bind(stage.call_status().as_str())
@@ -180,7 +183,13 @@ impl Store {
         if let Some(intent) = intent {
             statement = intent.bind_to(statement, &claimant.owner);
         }
-        self.row::<LeaseRow>(statement).await?.map(LeaseRow::into_lease).transpose()
+        self.steps
+            .rows(step, call_id.0, statement)
+            .await?
+            .into_iter()
+            .next()
+            .map(LeaseRow::into_lease)
+            .transpose()
     }
 
     /// Stages of the current run that wait for a worker, to be announced again: what a start hint was carried

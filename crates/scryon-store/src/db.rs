@@ -1,5 +1,6 @@
 //! The pool, cached statements and the one error type of this crate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,8 +17,12 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::batch::Batches;
+use crate::calls::YesRow;
+use crate::lease::LeaseRow;
+
 /// Why a statement did not give its answer. Code branches on the variant, people read the message.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No connection, no answer in time, or the server refused to work now. Nothing was written, or
     /// (`outcome_unknown`) perhaps everything: re-read before repeating.
@@ -38,6 +43,15 @@ impl StoreError {
     /// Waiting and repeating can help.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// The server refused the whole statement, so that it may be cut up and sent again.
+    pub(crate) fn wrote_nothing(&self) -> bool {
+        matches!(self, Self::Constraint { .. } | Self::Unavailable { outcome_unknown: false, .. })
+    }
+
+    pub(crate) fn stopping() -> Self {
+        Self::Unavailable { message: "this program is stopping".to_owned(), outcome_unknown: true }
     }
 
     pub(crate) fn row(message: impl Into<String>) -> Self {
@@ -98,12 +112,23 @@ impl std::fmt::Debug for StoreSettings {
 /// A pooled connection.
 pub(crate) type Conn = Object<AsyncPgConnection>;
 
+/// The pool and its deadlines. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    pool: Pool<AsyncPgConnection>,
+    settings: Arc<StoreSettings>,
+    /// Slightly longer than the server's own limit: only a dead network reaches it.
+    client_deadline: Duration,
+}
+
 /// Everything this program knows about Postgres. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool<AsyncPgConnection>,
-    /// Slightly longer than the server's own limit: only a dead network reaches it.
-    client_deadline: Duration,
+    connections: Connections,
+    /// Steps of workers.
+    pub(crate) steps: Batches<LeaseRow>,
+    /// Accepted uploads.
+    pub(crate) accepts: Batches<YesRow>,
 }
 
 impl std::fmt::Debug for Store {
@@ -115,33 +140,14 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Prepares a pool; connects on first use, so that a program starts while Postgres is away.
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
-        let config = connection_config(settings)?;
-        let mut manager = ManagerConfig::default();
-        manager.recycling_method = RecyclingMethod::Fast;
-        manager.custom_setup = Box::new(move |_url| establish(config.clone()).boxed());
-        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
-        let pool = Pool::builder(manager)
-            .max_size(settings.pool_size)
-            // The connection used last has the warmest caches, at both ends.
-            .queue_mode(QueueMode::Lifo)
-            .timeouts(Timeouts {
-                wait: Some(settings.pool_wait),
-                create: Some(settings.connect_timeout),
-                recycle: Some(settings.connect_timeout),
-            })
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|e| StoreError::unavailable(e.to_string()))?;
-        Ok(Self { pool, client_deadline: settings.statement_timeout + Duration::from_secs(2) })
+        let connections = Connections::new(settings)?;
+        let (steps, accepts) = (Batches::new(connections.clone()), Batches::new(connections.clone()));
+        Ok(Self { connections, steps, accepts })
     }
 
     /// A connection of the pool.
     pub(crate) async fn conn(&self) -> Result<Conn, StoreError> {
-        self.pool.get().await.map_err(|e| match e {
-            PoolError::Timeout(kind) => StoreError::unavailable(format!("no connection in time ({kind:?})")),
-            PoolError::Backend(error) => StoreError::unavailable(error.to_string()),
-            other => StoreError::unavailable(other.to_string()),
-        })
+        self.connections.get().await
     }
 
     /// Runs one statement and reads its rows: one round trip, one transaction.
@@ -149,18 +155,7 @@ impl Store {
     where
         T: QueryableByName<Pg> + Send + 'static,
     {
-        let mut conn = self.conn().await?;
-        match tokio::time::timeout(self.client_deadline, statement.load::<T>(&mut *conn)).await {
-            Ok(rows) => Ok(rows?),
-            Err(_elapsed) => {
-                // The dropped query may still commit, and the connection is in an unknown state.
-                drop(Object::take(conn));
-                Err(StoreError::Unavailable {
-                    message: "no answer within the deadline".to_owned(),
-                    outcome_unknown: true,
-                })
-            }
-        }
+        self.connections.rows(statement).await
     }
 
     /// The first row, if any.
@@ -173,10 +168,71 @@ impl Store {
 
     /// Runs one statement for its effect; gives the number of rows it returned or touched.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<usize, StoreError> {
-        let mut conn = self.conn().await?;
-        match tokio::time::timeout(self.client_deadline, statement.execute(&mut *conn)).await {
-            Ok(count) => Ok(count?),
+        self.connections.run(async move |conn| statement.execute(conn).await).await
+    }
+
+    /// Answers whether Postgres works at all.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.execute(Statement::new("select 1")).await.map(|_| ())
+    }
+}
+
+impl Connections {
+    fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
+        Self::sized(Arc::new(settings.clone()), settings.pool_size)
+    }
+
+    /// The same database over one connection, apart from the pool.
+    pub(crate) fn one(&self) -> Result<Self, StoreError> {
+        Self::sized(self.settings.clone(), 1)
+    }
+
+    fn sized(settings: Arc<StoreSettings>, size: usize) -> Result<Self, StoreError> {
+        let config = connection_config(&settings)?;
+        let mut manager = ManagerConfig::default();
+        manager.recycling_method = RecyclingMethod::Fast;
+        manager.custom_setup = Box::new(move |_url| establish(config.clone()).boxed());
+        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            // The connection used last has the warmest caches, at both ends.
+            .queue_mode(QueueMode::Lifo)
+            .timeouts(Timeouts {
+                wait: Some(settings.pool_wait),
+                create: Some(settings.connect_timeout),
+                recycle: Some(settings.connect_timeout),
+            })
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|e| StoreError::unavailable(e.to_string()))?;
+        let client_deadline = settings.statement_timeout + Duration::from_secs(2);
+        Ok(Self { pool, settings, client_deadline })
+    }
+
+    async fn get(&self) -> Result<Conn, StoreError> {
+        self.pool.get().await.map_err(|e| match e {
+            PoolError::Timeout(kind) => StoreError::unavailable(format!("no connection in time ({kind:?})")),
+            PoolError::Backend(error) => StoreError::unavailable(error.to_string()),
+            other => StoreError::unavailable(other.to_string()),
+        })
+    }
+
+    pub(crate) async fn rows<T>(&self, statement: Statement) -> Result<Vec<T>, StoreError>
+    where
+        T: QueryableByName<Pg> + Send + 'static,
+    {
+        self.run(async move |conn| statement.load::<T>(conn).await).await
+    }
+
+    async fn run<R>(
+        &self,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<R>,
+    ) -> Result<R, StoreError> {
+        let mut conn = self.get().await?;
+        match tokio::time::timeout(self.client_deadline, work(&mut conn)).await {
+            Ok(result) => Ok(result?),
             Err(_elapsed) => {
+                // The dropped query may still commit, and the connection is in an unknown state.
                 drop(Object::take(conn));
                 Err(StoreError::Unavailable {
                     message: "no answer within the deadline".to_owned(),
@@ -184,11 +240,6 @@ impl Store {
                 })
             }
         }
-    }
-
-    /// Answers whether Postgres works at all.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.execute(Statement::new("select 1")).await.map(|_| ())
     }
 }
 
@@ -240,13 +291,33 @@ fn error_chain(error: &dyn std::error::Error) -> String {
 /// claim. Here the text, which already holds the placeholders `$1…$n`, is the cache key.
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
-    sql: &'static str,
+    sql: Text,
     binds: Vec<Bind>,
+}
+
+#[derive(Debug, Clone)]
+enum Text {
+    Fixed(&'static str),
+    Made(Arc<str>),
 }
 
 impl Statement {
     pub(crate) fn new(sql: &'static str) -> Self {
-        Self { sql, binds: Vec::new() }
+        Self { sql: Text::Fixed(sql), binds: Vec::new() }
+    }
+
+    /// Only the values of a statement whose text comes later.
+    pub(crate) fn values() -> Self {
+        Self::new("")
+    }
+
+    pub(crate) fn of_text(sql: Arc<str>) -> Self {
+        Self { sql: Text::Made(sql), binds: Vec::new() }
+    }
+
+    /// The values of another statement after those of this one.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.binds.extend(other.binds.iter().cloned());
     }
 
     /// Adds the next placeholder's value.
@@ -258,7 +329,10 @@ impl Statement {
 
 impl QueryFragment<Pg> for Statement {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(self.sql);
+        out.push_sql(match &self.sql {
+            Text::Fixed(sql) => sql,
+            Text::Made(sql) => sql,
+        });
         for bind in &self.binds {
             bind.push(&mut out)?;
         }

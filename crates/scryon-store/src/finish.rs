@@ -10,6 +10,7 @@ use scryon_domain::status::SkipReason;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::batch::Step;
 use crate::claim::{ANNOUNCE_AGAIN, LEASE, next_hint};
 use crate::db::{Bind, Statement, Store, StoreError};
 use crate::lease::{JobIntent, Lease, LeaseRow};
@@ -93,19 +94,19 @@ pub struct AnalysisEffects {
 /// 6 state, 7 skip reason, 8 engine, 9 params hash, 10 result key, 11 artifact type, 12 bytes, 13 sha256,
 /// 14 details, 15 bit, 16 duration, 17 events, 18 job, 19 units, 20 unit, 21 billed cost, 22 announce again
 /// after (s).
-const FINISH: &str = "select * from stage_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+const FINISH: Step = Step { name: "stage_finish", arguments: 22 };
 
 /// The same, going on with a stage of this worker (23 stage, 24 token, 25 owner, 26 lease, 27 hint).
-const FINISH_AND_GO_ON: &str = "select * from stage_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
+const FINISH_AND_GO_ON: Step = Step { name: "stage_finish", arguments: 27 };
 
 /// The same, where the next stage is paid (purchase from placeholder 28).
-const FINISH_AND_BUY: &str = "select * from stage_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)";
+const FINISH_AND_BUY: Step = Step { name: "stage_finish", arguments: 34 };
 
 /// Assembly (23: whether analysis is enabled). The transcript becomes readable here when none was.
-const FINISH_ASSEMBLY: &str = "select * from assembly_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+const FINISH_ASSEMBLY: Step = Step { name: "assembly_finish", arguments: 23 };
 
 /// Analysis: completes the run (23 title, 24 summary, 25 tags, 26 action items, 27 sentiment).
-const FINISH_ANALYSIS: &str = "select * from analysis_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
+const FINISH_ANALYSIS: Step = Step { name: "analysis_finish", arguments: 27 };
 
 impl Store {
     /// Finishes preprocessing, transcription or diarization. `None` means the fence held: the call was
@@ -116,12 +117,12 @@ impl Store {
         output: &StageOutput,
         go_on: Option<&Continuation>,
     ) -> Result<Option<Finished>, StoreError> {
-        let sql: &'static str = match go_on {
+        let step = match go_on {
             None => FINISH,
             Some(Continuation { intent: None, .. }) => FINISH_AND_GO_ON,
             Some(Continuation { intent: Some(_), .. }) => FINISH_AND_BUY,
         };
-        let mut statement = finish_binds(sql, lease, output);
+        let mut statement = finish_binds(lease, output);
         if let Some(go_on) = go_on {
             statement = statement
                 .bind(go_on.stage.as_str())
@@ -133,7 +134,7 @@ impl Store {
                 statement = intent.bind_to(statement, &go_on.owner);
             }
         }
-        finished(lease.call_id, lease.run_no, self.rows::<LeaseRow>(statement).await?)
+        self.finish(step, lease, statement).await
     }
 
     /// Finishes assembly: the transcript exists from here on, whatever happens to the analysis.
@@ -143,8 +144,8 @@ impl Store {
         output: &StageOutput,
         analysis_enabled: bool,
     ) -> Result<Option<Finished>, StoreError> {
-        let statement = finish_binds(FINISH_ASSEMBLY, lease, output).bind(analysis_enabled);
-        finished(lease.call_id, lease.run_no, self.rows::<LeaseRow>(statement).await?)
+        let statement = finish_binds(lease, output).bind(analysis_enabled);
+        self.finish(FINISH_ASSEMBLY, lease, statement).await
     }
 
     /// Finishes analysis and with it the run: all artifacts of the run become current together.
@@ -154,20 +155,30 @@ impl Store {
         output: &StageOutput,
         effects: &AnalysisEffects,
     ) -> Result<Option<Finished>, StoreError> {
-        let statement = finish_binds(FINISH_ANALYSIS, lease, output)
+        let statement = finish_binds(lease, output)
             .bind(effects.suggested_title.as_deref())
             .bind(effects.short_summary.as_deref())
             .bind(Bind::Texts(effects.tags.clone()))
             .bind(Value::Array(effects.actions.iter().map(action_json).collect()))
             .bind(Bind::Json(effects.sentiment.as_ref().map(sentiment_json)));
-        finished(lease.call_id, lease.run_no, self.rows::<LeaseRow>(statement).await?)
+        self.finish(FINISH_ANALYSIS, lease, statement).await
+    }
+
+    async fn finish(
+        &self,
+        step: Step,
+        lease: &Lease,
+        statement: Statement,
+    ) -> Result<Option<Finished>, StoreError> {
+        let rows = self.steps.rows(step, lease.call_id.0, statement).await?;
+        finished(lease.call_id, lease.run_no, rows)
     }
 }
 
-fn finish_binds(sql: &'static str, lease: &Lease, output: &StageOutput) -> Statement {
+fn finish_binds(lease: &Lease, output: &StageOutput) -> Statement {
     let object = output.object.as_ref();
     let job = output.job.as_ref();
-    Statement::new(sql)
+    Statement::values()
         .bind(lease.call_id)
         .bind(lease.run_no)
         .bind(lease.stage.call_status().as_str())

@@ -7,10 +7,11 @@ use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
 use scryon_domain::ids::JobId;
 use serde_json::Value;
 
+use crate::batch::Step;
 use crate::claim::LEASE;
 use crate::db::{Statement, Store, StoreError};
 use crate::finish::{JobSettlement, OutputObject};
-use crate::lease::{JobClaim, JobIntent, Lease, LeaseRow};
+use crate::lease::{JobClaim, JobIntent, Lease};
 use crate::outcome::JobEnd;
 
 /// Fenced by run, status and token, like every write of a worker.
@@ -21,7 +22,7 @@ const HELD: &str = "with c as materialized (
          where s.call_id = $1 and s.run_no = $2 and s.stage = $4 and s.lease_token = $5 and s.state = 'RUNNING'
      )";
 
-const BEGIN: &str = "select * from job_begin($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+const BEGIN: Step = Step { name: "job_begin", arguments: 12 };
 
 /// One re-buy of a purchase that was perhaps made (13: the old one).
 static REBUY: LazyLock<String> = LazyLock::new(|| {
@@ -100,9 +101,9 @@ impl Store {
         owner: &str,
         intent: &JobIntent,
     ) -> Result<Option<JobClaim>, StoreError> {
-        let statement = intent.bind_to(held(BEGIN, lease), owner);
-        let row: Option<LeaseRow> = self.row(statement).await?;
-        let Some(row) = row else { return Ok(None) };
+        let statement = intent.bind_to(held(Statement::values(), lease), owner);
+        let rows = self.steps.rows(BEGIN, lease.call_id.0, statement).await?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
         Ok(row.into_lease()?.job)
     }
 
@@ -115,7 +116,8 @@ impl Store {
         old: JobId,
         cause: RebuyCause,
     ) -> Result<bool, StoreError> {
-        let statement = intent.bind_to(held(&REBUY, lease), owner).bind(old).bind(cause.as_str());
+        let statement =
+            intent.bind_to(held(Statement::new(&REBUY), lease), owner).bind(old).bind(cause.as_str());
         let row: Option<CountRow> = self.row(statement).await?;
         Ok(row.is_some_and(|r| r.n == 1))
     }
@@ -196,8 +198,8 @@ impl RebuyCause {
     }
 }
 
-fn held(sql: &'static str, lease: &Lease) -> Statement {
-    Statement::new(sql)
+fn held(statement: Statement, lease: &Lease) -> Statement {
+    statement
         .bind(lease.call_id)
         .bind(lease.run_no)
         .bind(lease.stage.call_status().as_str())

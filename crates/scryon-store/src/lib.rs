@@ -2,6 +2,7 @@
 //! aggregate; a claim is one statement, a finish is one transaction in one round trip.
 
 mod actions;
+mod batch;
 mod calls;
 mod claim;
 mod db;
