@@ -62,9 +62,9 @@ async fn among_a_million_calls_the_stuck_ones_are_found_by_an_index_and_a_tick_t
     for (name, took) in [
         ("queues_created", median(async || drop(store.queues_created().await.unwrap())).await),
         ("leases_expire", median(async || drop(store.leases_expire(500).await.unwrap())).await),
-        ("starts_overdue", median(async || drop(store.starts_overdue(500).await.unwrap())).await),
+        ("starts_overdue", median(async || drop(store.starts_overdue(500, &[]).await.unwrap())).await),
         ("starts_admit", median(async || drop(store.starts_admit(500, 2_000).await.unwrap())).await),
-        ("stages_due", median(async || drop(store.stages_due(500).await.unwrap())).await),
+        ("stages_due", median(async || drop(store.stages_due(500, &[]).await.unwrap())).await),
         ("stages_supersede", median(async || drop(store.stages_supersede(500).await.unwrap())).await),
         ("announced", median(async || drop(store.announced().await.unwrap())).await),
     ] {

@@ -129,7 +129,12 @@ impl Publisher {
         let channel = self.channel.borrow().clone().ok_or(QueueError::NotConnected)?;
         let queue = self.topology.queue(stage, lane);
         match timeout(PUBLISH_DEADLINE, depth_on(&channel, &queue)).await {
-            Ok(depth) => depth,
+            Ok(Ok(depth)) => Ok(depth),
+            Ok(Err(error)) => {
+                // A question for a queue that is gone costs the channel.
+                self.rebuild.notify_one();
+                Err(error)
+            }
             Err(_elapsed) => Err(QueueError::Deadline { what: "queue depth" }),
         }
     }

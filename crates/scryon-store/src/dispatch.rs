@@ -10,11 +10,15 @@ use scryon_domain::stage::{Lane, StageKind};
 use uuid::Uuid;
 
 use crate::claim::{ANNOUNCE_AGAIN, next_hint};
-use crate::db::{Statement, Store, StoreError};
+use crate::db::{Bind, Statement, Store, StoreError};
 use crate::lease::word;
 
 /// How long a leader that stopped renewing keeps others out.
 pub const LEADERSHIP: Duration = Duration::from_secs(10);
+
+/// How long an announcement is believed to stand in line in a queue that is not empty. Under a backlog the
+/// second announcement of a call only costs a claim that finds nothing.
+const IN_LINE: Duration = Duration::from_secs(300);
 
 /// Announcements are repeated after 5 s, 10 s, 20 s, … up to a quarter of an hour.
 const NEXT_ANNOUNCE: &str = "now() + least(900, $2 * power(2, least(r.publish_n, 8))) * interval '1 second', publish_n = r.publish_n + 1";
@@ -22,7 +26,8 @@ const NEXT_ANNOUNCE: &str = "now() + least(900, $2 * power(2, least(r.publish_n,
 static OVERDUE_STARTS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
         "with due as (
-             select id from call_records where status = 'QUEUED' and publish_due <= now()
+             select id from call_records where status = 'QUEUED'
+               and publish_due <= now() - case when 'preprocessing.' || lane = any($3) then $4 else 0 end * interval '1 second'
              order by publish_due limit $1 for no key update skip locked)
          update call_records r set publish_due = {NEXT_ANNOUNCE} from due where r.id = due.id
          returning r.id as call_id, r.run_no, 'preprocessing' as stage, r.lane, r.tenant_id, true as current"
@@ -67,8 +72,10 @@ const ADMIT: &str = "with recursive holders as (
 static DUE_STAGES: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
         "with due as (
-             select s.call_id, s.run_no, s.stage from call_stages s where s.state in ('PENDING', 'WAITING') and s.publish_due <= now()
-             order by s.publish_due limit $1 for no key update skip locked
+             select s.call_id, s.run_no, s.stage from call_stages s join call_records c on c.id = s.call_id
+             where s.state in ('PENDING', 'WAITING') and s.publish_due <= now()
+               and (s.state = 'WAITING' or s.publish_due <= now() - $4 * interval '1 second' or not s.stage || '.' || c.lane = any($3))
+             order by s.publish_due limit $1 for no key update of s skip locked
          ), judged as (
              select due.*, c.lane, c.run_no = due.run_no and c.status in ('TRANSCRIBING', 'ANALYZING') as current
              from due join call_records c on c.id = due.call_id)
@@ -243,14 +250,11 @@ impl Store {
         self.execute(Statement::new(sql).bind(owner)).await.map(|_| ())
     }
 
-    /// QUEUED calls whose announcement brought nobody.
-    pub async fn starts_overdue(&self, batch: i32) -> Result<Due, StoreError> {
-        self.due(
-            Statement::new(&OVERDUE_STARTS).bind(batch).bind(ANNOUNCE_AGAIN),
-            batch,
-            Announce::Starts(HintReason::Redispatch),
-        )
-        .await
+    /// QUEUED calls whose announcement brought nobody. `busy`: queues (`stage.lane`) with messages that nobody
+    /// took yet, where an announcement is believed for longer: it stands in line.
+    pub async fn starts_overdue(&self, batch: i32, busy: &[String]) -> Result<Due, StoreError> {
+        let statement = overdue(&OVERDUE_STARTS, batch, busy);
+        self.due(statement, batch, Announce::Starts(HintReason::Redispatch)).await
     }
 
     /// QUEUED calls held at admission for which there is room now.
@@ -259,9 +263,9 @@ impl Store {
         self.due(statement, batch, Announce::Starts(HintReason::Upload)).await
     }
 
-    /// PENDING stages whose announcement is overdue, and WAITING ones that want a poll.
-    pub async fn stages_due(&self, batch: i32) -> Result<Due, StoreError> {
-        self.due(Statement::new(&DUE_STAGES).bind(batch).bind(ANNOUNCE_AGAIN), batch, Announce::Stages).await
+    /// PENDING stages whose announcement is overdue (`busy` as for starts), and WAITING ones that want a poll.
+    pub async fn stages_due(&self, batch: i32, busy: &[String]) -> Result<Due, StoreError> {
+        self.due(overdue(&DUE_STAGES, batch, busy), batch, Announce::Stages).await
     }
 
     /// Stages whose lease ran out.
@@ -351,6 +355,11 @@ impl Store {
     pub async fn counts(&self) -> Result<Vec<CallCount>, StoreError> {
         self.rows(Statement::new("select kind, label, total from call_count_totals")).await
     }
+}
+
+/// Placeholders 1-4 of both statements that announce again.
+fn overdue(sql: &'static str, batch: i32, busy: &[String]) -> Statement {
+    Statement::new(sql).bind(batch).bind(ANNOUNCE_AGAIN).bind(Bind::Texts(busy.to_vec())).bind(IN_LINE)
 }
 
 /// What the rows of a dispatcher statement stand for.

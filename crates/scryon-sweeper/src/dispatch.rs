@@ -67,15 +67,26 @@ async fn tick(sweeper: &Sweeper) -> Result<(), StoreError> {
             }
         }
     }
-    repeat(sweeper, Find::ExpiredLeases).await?;
+    repeat(sweeper, Find::ExpiredLeases, &[]).await?;
     // An announcement that nobody carries would only move the next one further away.
     if !sweeper.ctx.announcer.is_connected() {
         return Ok(());
     }
+    let busy = busy_queues(sweeper).await;
     for find in [Find::OverdueStarts, Find::HeldStarts, Find::DueStages] {
-        repeat(sweeper, find).await?;
+        repeat(sweeper, find, &busy).await?;
     }
     Ok(())
+}
+
+/// Queues with messages that nobody took yet, as `stage.lane`. One that cannot be asked counts as empty.
+async fn busy_queues(sweeper: &Sweeper) -> Vec<String> {
+    let lanes = StageKind::ALL.into_iter().flat_map(|stage| Lane::ALL.map(|lane| (stage, lane)));
+    let depths = lanes.map(async |(stage, lane)| {
+        let depth = sweeper.ctx.publisher.depth(stage, lane).await;
+        matches!(depth, Ok(1..)).then(|| format!("{stage}.{lane}"))
+    });
+    futures_util::future::join_all(depths).await.into_iter().flatten().collect()
 }
 
 /// The dispatcher's bounded statements.
@@ -100,25 +111,25 @@ impl Find {
         }
     }
 
-    async fn run(self, sweeper: &Sweeper) -> Result<Due, StoreError> {
+    async fn run(self, sweeper: &Sweeper, busy: &[String]) -> Result<Due, StoreError> {
         let store = &sweeper.ctx.store;
         match self {
             Self::ExpiredLeases => store.leases_expire(BATCH).await,
-            Self::OverdueStarts => store.starts_overdue(BATCH).await,
+            Self::OverdueStarts => store.starts_overdue(BATCH, busy).await,
             Self::HeldStarts => {
                 let cap = i32::try_from(sweeper.settings().tenant_max_in_flight.0).unwrap_or(i32::MAX);
                 store.starts_admit(BATCH, cap).await
             }
-            Self::DueStages => store.stages_due(BATCH).await,
+            Self::DueStages => store.stages_due(BATCH, busy).await,
             Self::OldStages => store.stages_supersede(BATCH).await,
         }
     }
 }
 
 /// Runs a bounded statement until it finds less than a batch.
-async fn repeat(sweeper: &Sweeper, find: Find) -> Result<(), StoreError> {
+async fn repeat(sweeper: &Sweeper, find: Find, busy: &[String]) -> Result<(), StoreError> {
     for _ in 0..ROUNDS {
-        let due = find.run(sweeper).await?;
+        let due = find.run(sweeper, busy).await?;
         sweeper.metrics.rows_superseded.inc_by(due.superseded as u64);
         if !due.hints.is_empty() {
             sweeper.metrics.dispatched.with_label_values(&[find.cause()]).inc_by(due.hints.len() as u64);
@@ -154,7 +165,7 @@ pub(crate) async fn repair(sweeper: &Sweeper) {
 
 async fn repair_rows(sweeper: &Sweeper) -> Result<(), StoreError> {
     let store = &sweeper.ctx.store;
-    repeat(sweeper, Find::OldStages).await?;
+    repeat(sweeper, Find::OldStages, &[]).await?;
     let rebuilt = store.calls_rebuild(BATCH, QUIET).await?;
     for hint in &rebuilt.hints {
         error!(callId = %hint.call_id, stage = %hint.stage, "a live call had no live stage and was rebuilt from its bitmask");
