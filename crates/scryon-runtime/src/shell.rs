@@ -137,7 +137,8 @@ where
     for note in &config.notes {
         warn!("{note}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&program, &error.to_string()),
     };
@@ -153,6 +154,12 @@ where
     // Tasks of a stopped program are not waited for: what they hold is handed back or found by its lease.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
+}
+
+/// Half of the cores: tasks wait most of the time, what computes has threads of its own, and with a thread
+/// for each core of each program they spend more time on waking each other than on work.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 async fn start<F, R>(program: Program, config: Config, run: F) -> ExitCode
