@@ -35,7 +35,6 @@ pub(crate) struct Stack {
     pub(crate) database: Client,
     schema: String,
     admin: Client,
-    storage: PathBuf,
 }
 
 /// Result of waiting for the backlog.
@@ -93,7 +92,7 @@ impl Stack {
             programs.push(program.map_err(|e| format!("{name}: {e}"))?);
         }
         let database = connect(&url).await?;
-        let mut stack = Self { address, programs, database, schema, admin, storage };
+        let mut stack = Self { address, programs, database, schema, admin };
         stack.wait_until_ready(&places.work).await?;
         Ok(stack)
     }
@@ -150,7 +149,7 @@ impl Stack {
             .map_err(|e| e.to_string())
     }
 
-    /// Stops and removes everything.
+    /// Stops the programs and drops the schema. The storage stays until the end of the benchmark.
     pub(crate) async fn stop(self) {
         for program in self.programs {
             program.stop().await;
@@ -158,7 +157,6 @@ impl Stack {
         drop(self.database);
         // What is left goes with the server: it is the benchmark's own.
         let _left = self.admin.batch_execute(&format!("drop schema {} cascade", self.schema)).await;
-        let _left = tokio::fs::remove_dir_all(&self.storage).await;
     }
 }
 
