@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use scryon_testkit::{Client, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually};
+use scryon_testkit::{Client, Parts, Stack, StackProgram, TestApp, TestOptions, elapse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::objects;
+use crate::support::{api_up, objects};
 
 const MB: u64 = 1 << 20;
 const BOUNDARY: &str = "fault-tests";
@@ -21,17 +21,7 @@ async fn real_api(extra: &[(&str, &str)]) -> (TestApp, StackProgram, String) {
     let nothing = Parts { api: false, workers: false, sweeper: false };
     let app = TestApp::start_with(TestOptions::default().parts(nothing)).await;
     let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
-    let settings: Vec<_> = [("SERVER_PORT", "0"), ("SCRYON_LOG", "warn,scryon_api=info,scryon_runtime=info")]
-        .into_iter()
-        .chain(extra.iter().copied())
-        .collect();
-    let api = stack.start("scryon-api", &settings);
-    let address = eventually("the API's address", || async {
-        let log = api.log();
-        let (_, address) = log.split_once("API open at http://")?;
-        address.split('"').next().map(str::to_owned)
-    })
-    .await;
+    let (api, address) = api_up(&stack, extra).await;
     (app, api, address)
 }
 

@@ -43,6 +43,20 @@ pub(crate) async fn up(stack: &Stack, name: &'static str, extra: &[(&str, &str)]
     program
 }
 
+/// Starts the API as a real program on a port of its own; gives its `host:port`, too.
+pub(crate) async fn api_up(stack: &Stack, extra: &[(&str, &str)]) -> (StackProgram, String) {
+    let own = [("SERVER_PORT", "0"), ("SCRYON_LOG", "warn,scryon_api=info,scryon_runtime=info")];
+    let settings: Vec<_> = own.into_iter().chain(extra.iter().copied()).collect();
+    let api = stack.start("scryon-api", &settings);
+    let address = eventually("the API's address", || async {
+        let log = api.log();
+        let (_, address) = log.split_once("API open at http://")?;
+        address.split('"').next().map(str::to_owned)
+    })
+    .await;
+    (api, address)
+}
+
 /// Uploads so many recordings, eight at a time.
 pub(crate) async fn upload_many(app: &TestApp, count: usize) -> Vec<Uuid> {
     futures_util::stream::iter(0..count)

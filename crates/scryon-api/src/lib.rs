@@ -23,6 +23,7 @@ use actix_web::{App as ActixApp, HttpResponse, HttpServer};
 use scryon_blobs::Blobs;
 use scryon_domain::ids::TenantId;
 use scryon_metrics::ApiMetrics;
+use scryon_runtime::crash::crash_point;
 use scryon_runtime::{Announce, Context, Program, ProgramError, StoreLimits};
 use scryon_store::{Store, User};
 use tokio::sync::OnceCell;
@@ -52,6 +53,14 @@ pub(crate) struct App {
     local_user: OnceCell<User>,
     admission: Admission,
     limits: Limits,
+    /// A point at which a test build ends itself.
+    crash_at: Option<String>,
+}
+
+impl App {
+    fn crash_point(&self, name: &str) {
+        crash_point(self.crash_at.as_deref(), name);
+    }
 }
 
 /// Limits of an upload.
@@ -129,6 +138,7 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
             total: config.api.upload_timeout.0,
             audio_ttl: config.storage.temp_audio_ttl.0,
         },
+        crash_at: config.telemetry.crash_at.clone(),
     })
 }
 

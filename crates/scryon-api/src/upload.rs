@@ -345,11 +345,15 @@ async fn commit(
         let announce = app.admission.take(&app.store, &owner.tenant_id).await;
         let result = store_call(&app, &owner, call_id, &keys, accepted, announce).await;
         let committed = result.is_ok();
+        if committed {
+            app.crash_point("C3");
+        }
         // The client may be gone; the call stands.
         let _client_gone = answer.send(result);
         if committed && announce {
             let hint = Hint::start(call_id, owner.tenant_id, Lane::Live, HintReason::Upload);
             app.announcer.announce(&[hint], trace.as_deref()).await;
+            app.crash_point("C4");
         }
     };
     tokio::spawn(task.instrument(tracing::Span::current()));
@@ -376,6 +380,7 @@ async fn store_call(
             return Err(error.into());
         }
     };
+    app.crash_point("C2");
     call.audio_key = BlobKey::stored(&written.key).as_str().to_owned();
     call.audio_content_type = media.mime.to_owned();
     call.audio_bytes = written.bytes;
