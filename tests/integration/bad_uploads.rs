@@ -189,17 +189,20 @@ async fn a_client_that_vanishes_during_the_commit_leaves_one_call_or_none() {
     }
     // A request that the API has not looked at yet is in no row: it is settled when it stays settled.
     let in_a_row = std::cell::Cell::new(0);
-    eventually("every key to be done exactly when its call stands, and no object without its call", || async {
-        let count = async |sql| app.database.number(sql).await;
-        let open = count("select count(*) from idempotency_keys where state = 'OPEN'").await;
-        let done = count("select count(*) from idempotency_keys where state = 'DONE'").await;
-        let calls = count("select count(*) from call_records").await;
-        // Two objects per call: the recording and the copy of its row.
-        let objects = files(app.storage.path()).len() as i64;
-        let settled = open == 0 && calls == done && objects == calls * 2;
-        in_a_row.set(if settled { in_a_row.get() + 1 } else { 0 });
-        (in_a_row.get() == 20).then_some(())
-    })
+    eventually(
+        "every key to be done exactly when its call stands, and no object without its call",
+        || async {
+            let count = async |sql| app.database.number(sql).await;
+            let open = count("select count(*) from idempotency_keys where state = 'OPEN'").await;
+            let done = count("select count(*) from idempotency_keys where state = 'DONE'").await;
+            let calls = count("select count(*) from call_records").await;
+            // Two objects per call: the recording and the copy of its row.
+            let objects = files(app.storage.path()).len() as i64;
+            let settled = open == 0 && calls == done && objects == calls * 2;
+            in_a_row.set(if settled { in_a_row.get() + 1 } else { 0 });
+            (in_a_row.get() == 20).then_some(())
+        },
+    )
     .await;
     app.stop_and_clean().await;
 }

@@ -142,15 +142,16 @@ fn request(address: &str) -> Request {
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(part.as_bytes());
     let samples = bytes.len() + 44;
-    bytes.extend_from_slice(&wav());
+    bytes.extend_from_slice(&wav((WAV_BYTES - 44) as u32));
     bytes.extend_from_slice(tail.as_bytes());
     Request { bytes, samples }
 }
 
 /// A canonical header (http://soundfile.sapp.org/doc/WaveFormat/) and a tone.
-pub(crate) fn wav() -> Vec<u8> {
-    let data = (WAV_BYTES - 44) as u32;
-    let mut wav = Vec::with_capacity(WAV_BYTES);
+///
+/// `data`: bytes of samples.
+pub(crate) fn wav(data: u32) -> Vec<u8> {
+    let mut wav = Vec::with_capacity(data as usize + 44);
     wav.extend_from_slice(b"RIFF");
     wav.extend_from_slice(&(data + 36).to_le_bytes());
     wav.extend_from_slice(b"WAVEfmt ");

@@ -1,5 +1,6 @@
 //! `make bench`: our stack, the database's own limit and the peer, in one run on one machine.
 
+mod backlog;
 mod load;
 mod peer;
 mod procs;
@@ -32,7 +33,7 @@ struct Arguments {
     /// Uploads a second with the slow provider.
     #[arg(long, default_value_t = 260.0)]
     slow_rate: f64,
-    /// Leave out: peer, slow, limit.
+    /// Leave out: peer, slow, limit, backlog.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
@@ -114,6 +115,16 @@ async fn bench(arguments: Arguments) -> Result<(), String> {
             provider.1.stop().await;
             figures.insert("latency2s_peer_per_s".into(), round(best));
         }
+    }
+    if !skip("backlog") {
+        let (provider, running) = provider(&places, 0).await?;
+        let (short, long) = backlog::measure(&places, &provider).await?;
+        running.stop().await;
+        say(&format!(
+            "seeded, tiny audio  {short:7.1} calls/s from a short queue   {long:7.1} calls/s with 100,000 calls queued"
+        ));
+        figures.insert("short_queue_completed_per_s".into(), round(short));
+        figures.insert("backlog_completed_per_s".into(), round(long));
     }
     conclude(&figures);
     if let Some(file) = &arguments.json {

@@ -33,6 +33,7 @@ pub(crate) struct Stack {
     pub(crate) address: String,
     pub(crate) programs: Vec<Running>,
     pub(crate) database: Client,
+    pub(crate) storage: PathBuf,
     schema: String,
     admin: Client,
 }
@@ -92,7 +93,7 @@ impl Stack {
             programs.push(program.map_err(|e| format!("{name}: {e}"))?);
         }
         let database = connect(&url).await?;
-        let mut stack = Self { address, programs, database, schema, admin };
+        let mut stack = Self { address, programs, database, storage, schema, admin };
         stack.wait_until_ready(&places.work).await?;
         Ok(stack)
     }
