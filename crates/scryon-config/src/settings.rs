@@ -43,7 +43,7 @@ settings! {
         db_username: Option<String> = "DB_USERNAME", "";
         /// Password for DB_URL.
         db_password: Secret = "DB_PASSWORD", "", secret;
-        /// Connections one program keeps to Postgres.
+        /// Connections of one program to Postgres, besides one for each kind of step it does (at most seven).
         database_pool_size: Count<1, 200> = "SCRYON_DATABASE_POOL_SIZE", "12";
         /// RabbitMQ.
         amqp_url: Secret = "AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/%2f", secret;
