@@ -1,5 +1,6 @@
 //! Audio leaves after its time, and what can be done without it.
 
+use scryon_blobs::BlobKey;
 use scryon_testkit::{TestApp, TestOptions, eventually, unique_wav};
 use uuid::Uuid;
 
@@ -100,5 +101,62 @@ async fn a_failed_new_run_leaves_the_old_result() {
     assert_eq!(app.client.get(&format!("/api/calls/{id}/analysis")).await.body, before);
     let failed = "select count(*) from call_processing_events where stage = 'REPROCESS_FAILED' and error_code = 'analysis_invalid'";
     assert_eq!(app.database.number(failed).await, 1);
+    app.stop_and_clean().await;
+}
+
+async fn looking_for_orphans() -> TestApp {
+    TestApp::start_with(
+        TestOptions::default()
+            .set("SCRYON_SWEEP_INITIAL_DELAY_MS", "100")
+            .set("SCRYON_SWEEP_INTERVAL_MS", "100")
+            .set("SCRYON_ORPHAN_SWEEP_INTERVAL_MS", "100")
+            .set("SCRYON_ORPHAN_MIN_AGE_HOURS", "0"),
+    )
+    .await
+}
+
+async fn put_orphan(app: &TestApp) -> BlobKey {
+    let prefix = format!("tenants/default/users/{}/calls/{}/", Uuid::now_v7(), Uuid::now_v7());
+    let key = BlobKey::stored(&format!("{prefix}temp/audio.wav"));
+    app.context.blobs.put(&key, unique_wav()).await.unwrap();
+    key
+}
+
+/// What an upload leaves whose API died before the commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_no_call_explains_leave_after_two_looks() {
+    let app = looking_for_orphans().await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    let orphan = put_orphan(&app).await;
+    let other = BlobKey::stored("tenants/default/notes.txt");
+    app.context.blobs.put(&other, b"not of a call".to_vec()).await.unwrap();
+    eventually("the orphan to leave", || async {
+        app.context.blobs.size(&orphan).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    assert!(app.context.blobs.size(&other).await.unwrap().is_some(), "a key of another form is not ours");
+    let kept = app.context.blobs.list("tenants").await.unwrap();
+    assert!(kept.iter().any(|key| key.contains(&format!("{id}/temp/audio"))), "{kept:?}");
+    assert_eq!(app.client.get(&format!("/api/calls/{id}/transcript")).await.status, 200);
+    app.stop_and_clean().await;
+}
+
+/// A database restored from yesterday does not know today's calls: nothing may be deleted then.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_unexplained_objects_are_a_sign_and_stay() {
+    let app = looking_for_orphans().await;
+    let mut orphans = Vec::new();
+    for _ in 0..21 {
+        orphans.push(put_orphan(&app).await);
+    }
+    eventually("a third look at all of them", || async {
+        let looked = "select count(*) from storage_orphans where looks > 2";
+        (app.database.number(looked).await == 21).then_some(())
+    })
+    .await;
+    for orphan in &orphans {
+        assert!(app.context.blobs.size(orphan).await.unwrap().is_some());
+    }
     app.stop_and_clean().await;
 }

@@ -36,6 +36,22 @@ impl CallKeys {
         Self(format!("tenants/{tenant_id}/users/{user_id}/calls/{call_id}/"))
     }
 
+    /// The call whose object this is, and the call's prefix; nothing for a key of another form.
+    pub fn call_of(key: &str) -> Option<(CallId, &str)> {
+        let mut parts = key.splitn(7, '/');
+        let mut next = |word: Option<&str>| parts.next().filter(|part| word.is_none_or(|w| w == *part));
+        next(Some("tenants"))?;
+        next(None).filter(|tenant| !tenant.is_empty())?;
+        next(Some("users"))?;
+        next(None)?.parse::<uuid::Uuid>().ok()?;
+        next(Some("calls"))?;
+        let call = next(None)?;
+        let rest = next(None)?;
+        let id = call.parse().ok()?;
+        // Ids are written in one form only; another one is not ours.
+        (call.len() == 36).then(|| (id, &key[..key.len() - rest.len()]))
+    }
+
     /// The prefix, ending in `/`.
     pub fn prefix(&self) -> &str {
         &self.0
@@ -101,6 +117,25 @@ impl DocumentName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_call_of_a_key_is_found_and_of_nothing_else() {
+        let prefix = "tenants/default/users/0195d8a0-0000-7000-8000-000000000001/calls/0195d8a0-0000-7000-8000-000000000000/";
+        for rest in ["", "temp/audio.wav", "r1/pieces/c0-0000.json"] {
+            let key = format!("{prefix}{rest}");
+            let (call, found) = CallKeys::call_of(&key).unwrap();
+            assert_eq!((call.to_string().as_str(), found), ("0195d8a0-0000-7000-8000-000000000000", prefix));
+        }
+        for other in [
+            "",
+            "ping",
+            "tenants/default/tiny.wav",
+            "tenants/a/users/b/calls/c/temp/audio.wav",
+            &prefix[..prefix.len() - 1],
+        ] {
+            assert!(CallKeys::call_of(other).is_none(), "{other}");
+        }
+    }
 
     #[test]
     fn keys_follow_the_layout() {

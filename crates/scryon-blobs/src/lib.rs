@@ -2,6 +2,7 @@
 
 mod key;
 mod read;
+mod survey;
 mod write;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub use key::{BlobKey, CallKeys, DocumentName};
 pub use read::{BlobReader, LocalCopy};
+pub use survey::Survey;
 pub use write::BlobWriter;
 
 /// Why storage did not do what it was asked.
@@ -150,6 +152,13 @@ impl Blobs {
             match self.store.delete(location).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(root) = &self.local_root {
+            // Files that a crash left half written are no objects, and not in the list.
+            match tokio::fs::remove_dir_all(root.join(prefix.as_ref())).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
             }
         }
         Ok(found.len())

@@ -165,6 +165,10 @@ settings! {
         interval: Millis = "SCRYON_SWEEP_INTERVAL_MS", "300000";
         /// Wait before the first slow sweep.
         initial_delay: Millis = "SCRYON_SWEEP_INITIAL_DELAY_MS", "60000";
+        /// Pace of the look for objects that no call explains (what an upload left whose API died).
+        orphan_interval: Millis = "SCRYON_ORPHAN_SWEEP_INTERVAL_MS", "21600000";
+        /// Younger objects are left alone, whatever the rows say.
+        orphan_min_age: Hours = "SCRYON_ORPHAN_MIN_AGE_HOURS", "24";
         /// Pace of the dispatcher.
         tick: Millis = "SCRYON_DISPATCH_TICK_MS", "1000";
         /// Calls of one tenant that are announced or being transcribed at once; more wait at admission.

@@ -205,6 +205,8 @@ catalogue! {
         audio_expired: IntCounter = "scryon_audio_expired_total" [];
         /// Objects deleted from storage.
         objects_deleted: IntCounter = "scryon_storage_objects_deleted_total" [];
+        /// Calls that have objects in storage and no row, as the last look found them.
+        orphans: IntGauge = "scryon_storage_orphans" [];
         /// Messages nobody could use, copied into `dead_letters`.
         dead_letters: IntCounter = "scryon_dead_letters_total" [];
     }

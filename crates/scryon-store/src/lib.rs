@@ -14,6 +14,7 @@ mod idempotency;
 mod jobs;
 mod lease;
 mod migrate;
+mod orphans;
 mod outcome;
 mod retention;
 mod users;

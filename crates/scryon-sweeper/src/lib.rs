@@ -4,6 +4,7 @@
 mod counts;
 mod dead_letters;
 mod dispatch;
+mod orphans;
 mod sweep;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
         dispatch::dispatch(&sweeper),
         dispatch::repair(&sweeper),
         sweep::sweep(&sweeper),
+        orphans::sweep(&sweeper),
         counts::count(&sweeper),
         beats,
     );
