@@ -1,6 +1,6 @@
 # `make demo` and `make test` need a Rust toolchain and nothing else; see README.md.
 SHELL := /bin/bash
-.PHONY: help demo up down test test-unit test-integration test-faults mutants bench lint fmt docs services
+.PHONY: help demo up down test test-unit test-integration test-faults soak mutants bench lint fmt docs services
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -25,6 +25,9 @@ test-integration: ## tests of the whole on real Postgres and RabbitMQ
 
 test-faults:     ## tests that kill programs and stop servers
 	@tests/run.sh faults
+
+soak:            ## everything at once for MINUTES=10, faults chosen by SEED=1, then the checker
+	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_SEED=$(or $(SEED),1) tests/run.sh soak
 
 mutants:         ## plant known bugs one at a time; each must turn its test red
 	@tests/mutants/run.sh

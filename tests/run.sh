@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests and prints their counts.
 #
-#   run.sh all|unit|integration|faults
+#   run.sh all|unit|integration|faults|soak
 #
 # One build of the whole workspace serves every step: selecting single packages would build their
 # dependencies again with fewer features.
@@ -20,7 +20,7 @@ step() { # NAME COMMAND...
 }
 
 what=${1:-all}
-case $what in all | unit | integration | faults) ;; *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64 ;; esac
+case $what in all | unit | integration | faults | soak) ;; *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64 ;; esac
 printf '== build\n'
 cargo test --workspace --no-run --quiet || exit 1
 cargo build --workspace --bins --quiet || exit 1
@@ -35,6 +35,8 @@ case $what in all | unit) step 'unit, property and snapshot tests' cargo test --
 case $what in all | integration) step 'integration tests' cargo test --workspace --test integration --no-fail-fast -- --test-threads=6 ;; esac
 # One at a time: they kill, stop and load.
 case $what in all | faults) step 'fault tests' cargo test --workspace --test faults --no-fail-fast -- --test-threads=1 ;; esac
+# Minutes of everything at once; three of them here, more with `make soak MINUTES=…`.
+case $what in all | soak) step 'soak' cargo test --workspace --test soak --no-fail-fast -- --nocapture ;; esac
 
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 } /^test .* FAILED$/ { red = red "\n  " $2 }
      END { printf "\ntests: %d passed, %d failed, %d ignored%s\n", passed, failed, ignored, red; exit failed > 0 || passed == 0 }' "$out" || failed=1

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use scryon_testkit::{Pair, TestApp, TestOptions, elapse, eventually, eventually_within};
+use scryon_testkit::{Dice, Pair, TestApp, TestOptions, elapse, eventually, eventually_within};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -42,16 +42,6 @@ const RESET: &str = "with old as (select id, status from call_records where id =
 /// What a reset may meet besides the pipeline's own statuses.
 const FAIL: &str = "update call_records set status = 'FAILED', error_reason = 'manual_sweep' where id = $1";
 const CANCEL: &str = "update call_records set status = 'CANCELLED' where id = $1";
-
-/// Instants that differ from call to call and repeat from run to run.
-struct Dice(u32);
-
-impl Dice {
-    fn roll(&mut self, sides: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (self.0 >> 8) % sides
-    }
-}
 
 #[derive(Default)]
 struct Hit {
@@ -110,7 +100,7 @@ async fn restarted(app: &TestApp, client: &Client, id: Uuid, old_run: i32) {
 
 async fn resets_of_one(app: &TestApp, id: Uuid, seed: u32, hit: &Hit) {
     let client = app.database.client().await;
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     for n in 0..RESETS_EACH {
         elapse(Duration::from_millis(u64::from(dice.roll(500)))).await;
         match n % 8 {

@@ -36,7 +36,7 @@ async fn migrations_go_up_down_and_up_and_twice_is_once() {
     let store = database.store();
     assert_eq!(store.migrate().await.unwrap(), Vec::<String>::new(), "twice is once");
     store.check_schema().await.unwrap();
-    assert_eq!(store.migrate_down().await.unwrap().len(), 5);
+    assert_eq!(store.migrate_down().await.unwrap().len(), scryon_tests::migrations());
     let error = store.check_schema().await.unwrap_err().to_string();
     assert!(error.contains("older than this program") && error.contains("scryon migrate"), "{error}");
     let left = format!(
@@ -48,7 +48,11 @@ async fn migrations_go_up_down_and_up_and_twice_is_once() {
     // Two machines at once.
     let (other_store, one_more) = (database.store(), database.store());
     let (a, b) = tokio::join!(other_store.migrate(), one_more.migrate());
-    assert_eq!(a.unwrap().len() + b.unwrap().len(), 5, "one of them did all the work");
+    assert_eq!(
+        a.unwrap().len() + b.unwrap().len(),
+        scryon_tests::migrations(),
+        "one of them did all the work"
+    );
     database.drop_schema().await;
 }
 
