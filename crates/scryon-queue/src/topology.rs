@@ -133,8 +133,7 @@ impl Topology {
         set(&mut arguments, "x-delivery-limit", AMQPValue::LongLongInt(20));
         set(&mut arguments, "x-dead-letter-exchange", text(&self.dead_exchange()));
         set(&mut arguments, "x-dead-letter-routing-key", text("dead"));
-        // A letter is not lost on its way to the dead queue; needs reject-publish below.
-        set(&mut arguments, "x-dead-letter-strategy", text("at-least-once"));
+        // No x-dead-letter-strategy: at-least-once can leave a broker without leaders (ADR 15).
         // A full queue refuses: the publisher sees a nack and the row announces itself again later.
         set(&mut arguments, "x-overflow", text("reject-publish"));
         set(&mut arguments, "x-max-length", AMQPValue::LongLongInt(50_000));
