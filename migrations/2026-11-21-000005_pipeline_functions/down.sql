@@ -1,3 +1,4 @@
 update schema_floor set oldest_program = '20261121000004';
-drop function call_accept, stage_fail, stage_set_back, job_end, analysis_finish, assembly_finish, artifacts_publish, stage_finish, stage_end, events_note, job_begin, stage_claim, run_start, job_buy, call_lock, lease_of;
-drop type lease_row;
+drop function calls_accept, stages_fail, stages_set_back, jobs_end, calls_finish, stages_finish, analyses_apply, artifacts_publish,
+    events_note, jobs_begin, stages_claim, run_start_without_audio, runs_start, job_find, jobs_buy, output_json, lease_rows, calls_lock;
+drop type accept_step, buy_want, set_back_step, finish_step, claim_step, start_step, lease_row;

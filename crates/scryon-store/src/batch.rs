@@ -1,71 +1,43 @@
 //! Steps of many calls in one statement and one commit. Under load a statement's own cost (round trip,
 //! snapshot, commit, a switch between processes) is most of what a step costs, so steps of the same kind that
-//! are asked for while one is on its way are sent together as soon as it is back. Nobody waits to be joined:
-//! a step that comes alone goes alone.
+//! are asked for within a few milliseconds are sent together. A step that comes alone goes at once.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
-use diesel::row::NamedRow;
-use diesel::sql_types::Integer;
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::db::{Connections, Statement, StoreError};
 
-/// How many steps one statement can have: each number is a statement of its own to prepare, and what its
-/// steps lock is held until the last one is done.
-const SIZES: [usize; 5] = [1, 2, 4, 8, 16];
-const TOGETHER: usize = SIZES[SIZES.len() - 1];
+/// Most steps of one statement: what they lock is held until the last one is done.
+const TOGETHER: usize = 32;
+/// Least time between the starts of two statements of a lane. Under load it gathers company for each step;
+/// a lane that was quiet for longer sends at once.
+const PACE: Duration = Duration::from_millis(5);
 
-/// A function of the database that does one step of one call, with its placeholders: `name`, `arguments`.
-/// The functions lock the call row first and give any number of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Step {
-    pub name: &'static str,
-    pub arguments: usize,
-}
+/// A function of the database that takes an array of steps and gives rows that name their call.
+pub(crate) type Step = &'static str;
 
-impl Step {
-    /// `select` of this step for `count` calls; `n` tells whose a row is.
-    fn sql(self, count: usize) -> String {
-        let mut sql = String::new();
-        for n in 0..count {
-            let open = if n == 0 { "" } else { " union all " };
-            // Writing to a string cannot fail.
-            let _ = write!(sql, "{open}select {n} as n, s{n}.* from {}(", self.name);
-            for argument in 1..=self.arguments {
-                let comma = if argument == 1 { "" } else { ", " };
-                let _ = write!(sql, "{comma}${}", n * self.arguments + argument);
-            }
-            let _ = write!(sql, ") s{n}");
-        }
-        sql
-    }
-}
-
-/// A row and the place of its step in the statement.
-struct Placed<T> {
-    n: i32,
-    row: T,
-}
-
-impl<T: QueryableByName<Pg>> QueryableByName<Pg> for Placed<T> {
-    fn build<'a>(row: &impl NamedRow<'a, Pg>) -> diesel::deserialize::Result<Self> {
-        Ok(Self { n: NamedRow::get::<Integer, i32>(row, "n")?, row: T::build(row)? })
-    }
+/// A row of a step's answer.
+pub(crate) trait OfCall {
+    /// The call it is about.
+    fn call(&self) -> Uuid;
 }
 
 struct Asked<T> {
     call: Uuid,
-    statement: Statement,
+    /// A JSON object.
+    step: String,
     answer: oneshot::Sender<Result<Vec<T>, StoreError>>,
 }
 
-/// One queue for each step, each with one statement on its way.
+/// One queue for each kind of step, each with one statement on its way.
 pub(crate) struct Batches<T> {
     connections: Connections,
     lanes: Arc<Mutex<HashMap<Step, mpsc::UnboundedSender<Asked<T>>>>>,
@@ -77,86 +49,119 @@ impl<T> Clone for Batches<T> {
     }
 }
 
-impl<T: QueryableByName<Pg> + Send + 'static> Batches<T> {
+impl<T: OfCall + QueryableByName<Pg> + Send + 'static> Batches<T> {
+    /// `connections`: for steps that are sent again apart; each lane opens one of its own besides.
     pub(crate) fn new(connections: Connections) -> Self {
         Self { connections, lanes: Arc::default() }
     }
 
-    /// Does one step of one call; `statement` holds its arguments.
+    /// Does one step of one call; `step` is what the function's composite type says.
     pub(crate) async fn rows(
         &self,
-        step: Step,
+        name: Step,
         call: Uuid,
-        statement: Statement,
+        step: &impl Serialize,
     ) -> Result<Vec<T>, StoreError> {
+        let step = serde_json::to_string(step).map_err(|e| StoreError::row(e.to_string()))?;
         let (answer, answered) = oneshot::channel();
-        if self.lane(step)?.send(Asked { call, statement, answer }).is_err() {
+        if self.lane(name)?.send(Asked { call, step, answer }).is_err() {
             return Err(StoreError::stopping());
         }
         answered.await.unwrap_or_else(|_gone| Err(StoreError::stopping()))
     }
 
-    fn lane(&self, step: Step) -> Result<mpsc::UnboundedSender<Asked<T>>, StoreError> {
+    fn lane(&self, name: Step) -> Result<mpsc::UnboundedSender<Asked<T>>, StoreError> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(&step) {
+        if let Some(lane) = lanes.get(name) {
             return Ok(lane.clone());
         }
-        let (lane, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
         // A connection of its own has few plans to keep, and all of them warm.
-        tokio::spawn(serve(self.connections.one()?, self.connections.clone(), step, receiver));
-        lanes.insert(step, lane.clone());
-        Ok(lane)
+        let lane = Lane {
+            text: format!("select * from {name}($1::text::jsonb)").into(),
+            own: self.connections.one()?,
+            others: self.connections.clone(),
+        };
+        tokio::spawn(lane.serve(receiver));
+        lanes.insert(name, sender.clone());
+        Ok(sender)
     }
 }
 
-/// Ends with the store that asks.
-async fn serve<T: QueryableByName<Pg> + Send + 'static>(
+struct Lane {
+    text: Arc<str>,
     own: Connections,
     others: Connections,
-    step: Step,
-    mut asked: mpsc::UnboundedReceiver<Asked<T>>,
-) {
-    let texts = SIZES.map(|count| (count, Arc::<str>::from(step.sql(count))));
-    let mut waiting = Vec::with_capacity(TOGETHER);
-    while asked.recv_many(&mut waiting, TOGETHER).await > 0 {
-        while !waiting.is_empty() {
-            let fits = texts.iter().rfind(|(count, _)| *count <= waiting.len());
-            let Some((count, text)) = fits else { break };
-            let mut together: Vec<_> = waiting.drain(..count).collect();
-            // Everybody locks calls in this order, so that no two statements wait for each other.
-            together.sort_unstable_by_key(|a| a.call);
-            if let Some(refused) = run(&own, text, together).await {
-                retry_apart(&others, &texts[0].1, refused);
+}
+
+impl Lane {
+    /// Ends with the store that asks.
+    async fn serve<T: OfCall + QueryableByName<Pg> + Send + 'static>(
+        self,
+        mut asked: mpsc::UnboundedReceiver<Asked<T>>,
+    ) {
+        let mut waiting = VecDeque::new();
+        let mut next = Instant::now();
+        loop {
+            if waiting.is_empty() {
+                let Some(first) = asked.recv().await else { return };
+                waiting.push_back(first);
             }
-            // Whoever came meanwhile.
-            while waiting.len() < TOGETHER
-                && let Ok(one) = asked.try_recv()
-            {
-                waiting.push(one);
+            tokio::time::sleep_until(next).await;
+            while let Ok(one) = asked.try_recv() {
+                waiting.push_back(one);
+            }
+            next = Instant::now() + PACE;
+            if let Some(refused) = run(&self.own, &self.text, take(&mut waiting)).await {
+                self.retry_apart(refused);
             }
         }
     }
+
+    /// One call's trouble (a lock that an operator holds, a row that is refused) is nobody else's.
+    fn retry_apart<T: OfCall + QueryableByName<Pg> + Send + 'static>(&self, asked: Vec<Asked<T>>) {
+        for one in asked {
+            let (connections, text) = (self.others.clone(), self.text.clone());
+            tokio::spawn(async move {
+                let again = run(&connections, &text, vec![one]).await;
+                debug_assert!(again.is_none(), "a step alone is answered");
+            });
+        }
+    }
+}
+
+/// The next statement's steps. The functions take one step of a call: a second one waits for the next statement.
+fn take<T>(waiting: &mut VecDeque<Asked<T>>) -> Vec<Asked<T>> {
+    let mut calls = HashSet::new();
+    let mut together = Vec::new();
+    let mut later = VecDeque::new();
+    for one in waiting.drain(..) {
+        if together.len() < TOGETHER && calls.insert(one.call) {
+            together.push(one);
+        } else {
+            later.push_back(one);
+        }
+    }
+    *waiting = later;
+    together
 }
 
 /// Gives the steps back where the server refused all of them because of one.
-async fn run<T: QueryableByName<Pg> + Send + 'static>(
+async fn run<T: OfCall + QueryableByName<Pg> + Send + 'static>(
     connections: &Connections,
     text: &Arc<str>,
     asked: Vec<Asked<T>>,
 ) -> Option<Vec<Asked<T>>> {
-    let mut statement = Statement::of_text(text.clone());
-    for one in &asked {
-        statement.append(&one.statement);
-    }
-    match connections.rows::<Placed<T>>(statement).await {
+    let steps: Vec<&str> = asked.iter().map(|a| a.step.as_str()).collect();
+    let statement = Statement::of_text(text.clone()).bind(format!("[{}]", steps.join(",")));
+    match connections.rows::<T>(statement).await {
         Ok(rows) => {
-            let mut answers: Vec<Vec<T>> = asked.iter().map(|_| Vec::new()).collect();
-            for placed in rows {
-                if let Some(answer) = usize::try_from(placed.n).ok().and_then(|n| answers.get_mut(n)) {
-                    answer.push(placed.row);
-                }
+            let mut answers: HashMap<Uuid, Vec<T>> = HashMap::with_capacity(asked.len());
+            for row in rows {
+                answers.entry(row.call()).or_default().push(row);
             }
-            for (one, answer) in asked.into_iter().zip(answers) {
+            for one in asked {
+                let answer = answers.remove(&one.call).unwrap_or_default();
                 let _asker_gone = one.answer.send(Ok(answer));
             }
             None
@@ -171,32 +176,21 @@ async fn run<T: QueryableByName<Pg> + Send + 'static>(
     }
 }
 
-/// One call's trouble (a lock that an operator holds, a row that is refused) is nobody else's.
-fn retry_apart<T: QueryableByName<Pg> + Send + 'static>(
-    connections: &Connections,
-    text: &Arc<str>,
-    asked: Vec<Asked<T>>,
-) {
-    for one in asked {
-        let (connections, text) = (connections.clone(), text.clone());
-        tokio::spawn(async move {
-            let again = run(&connections, &text, vec![one]).await;
-            debug_assert!(again.is_none(), "a step alone is answered");
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn asked(call: u128) -> Asked<()> {
+        Asked { call: Uuid::from_u128(call), step: String::new(), answer: oneshot::channel().0 }
+    }
+
     #[test]
-    fn each_step_of_a_statement_has_its_own_placeholders() {
-        let step = Step { name: "stage_end", arguments: 2 };
-        assert_eq!(step.sql(1), "select 0 as n, s0.* from stage_end($1, $2) s0");
-        assert_eq!(
-            step.sql(2),
-            "select 0 as n, s0.* from stage_end($1, $2) s0 union all select 1 as n, s1.* from stage_end($3, $4) s1"
-        );
+    fn a_statement_has_one_step_of_a_call_and_not_too_many() {
+        let mut waiting: VecDeque<_> = [1, 2, 1, 3].into_iter().map(asked).collect();
+        let calls = |steps: &[Asked<()>]| steps.iter().map(|a| a.call.as_u128()).collect::<Vec<_>>();
+        assert_eq!(calls(&take(&mut waiting)), [1, 2, 3]);
+        assert_eq!(calls(&take(&mut waiting)), [1]);
+        let mut waiting: VecDeque<_> = (0..40).map(asked).collect();
+        assert_eq!((take(&mut waiting).len(), waiting.len()), (TOGETHER, 8));
     }
 }

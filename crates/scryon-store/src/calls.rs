@@ -3,12 +3,14 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
 use scryon_domain::ids::{CallId, TenantId, UserId};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::batch::Step;
+use crate::batch::{OfCall, Step};
 use crate::claim::ANNOUNCE_AGAIN;
 use crate::db::{Bind, Statement, Store, StoreError};
+use crate::lease::bytea;
 
 /// An accepted upload: its object is stored, its row is not yet written. Holds personal data.
 #[derive(Clone, Default)]
@@ -53,11 +55,53 @@ pub struct CompletedKey {
     pub response: Value,
 }
 
-const ACCEPT: Step = Step { name: "call_accept", arguments: 23 };
+const ACCEPT: Step = "calls_accept";
+
+/// The composite type `accept_step`.
+#[derive(Serialize)]
+struct AcceptStep<'a> {
+    call_id: CallId,
+    tenant_id: &'a TenantId,
+    user_id: UserId,
+    title: Option<&'a str>,
+    contact_name: Option<&'a str>,
+    contact_id: Option<&'a str>,
+    phone_number: Option<&'a str>,
+    organization: Option<&'a str>,
+    direction: &'a str,
+    recorded_at: Option<DateTime<Utc>>,
+    duration_seconds: Option<f64>,
+    original_file_name: Option<&'a str>,
+    client_reference: Option<&'a str>,
+    metadata: Option<&'a Value>,
+    announced: bool,
+    audio_key: &'a str,
+    audio_type: &'a str,
+    audio_bytes: i64,
+    audio_sha256: String,
+    route: Option<&'static str>,
+    key: Option<&'a str>,
+    response: Option<&'a Value>,
+    again: f64,
+}
+
+/// A call that was written.
+#[derive(diesel::QueryableByName)]
+pub(crate) struct AcceptedRow {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    call_id: Uuid,
+}
+
+impl OfCall for AcceptedRow {
+    fn call(&self) -> Uuid {
+        self.call_id
+    }
+}
 
 #[derive(diesel::QueryableByName)]
-pub(crate) struct YesRow {
+struct YesRow {
     #[diesel(sql_type = Bool)]
+    #[allow(dead_code, reason = "a row is the answer")]
     yes: bool,
 }
 
@@ -229,38 +273,32 @@ impl Store {
         announce: bool,
         key: Option<&CompletedKey>,
     ) -> Result<bool, StoreError> {
-        let rows = self
-            .accepts
-            .rows(
-                ACCEPT,
-                call_id.0,
-                Statement::values()
-                    .bind(call_id)
-                    .bind(&owner.tenant_id)
-                    .bind(owner.user_id)
-                    .bind(call.title.as_deref())
-                    .bind(call.contact_name.as_deref())
-                    .bind(call.contact_id.as_deref())
-                    .bind(call.phone_number.as_deref())
-                    .bind(call.organization.as_deref())
-                    .bind(call.direction.as_str())
-                    .bind(call.recorded_at)
-                    .bind(call.duration_seconds)
-                    .bind(call.original_file_name.as_deref())
-                    .bind(call.client_reference.as_deref())
-                    .bind(call.metadata.clone())
-                    .bind(announce)
-                    .bind(call.audio_key.as_str())
-                    .bind(call.audio_content_type.as_str())
-                    .bind(call.audio_bytes)
-                    .bind(call.audio_sha256.clone())
-                    .bind(key.map(|k| k.route))
-                    .bind(key.map(|k| k.key.as_str()))
-                    .bind(Bind::Json(key.map(|k| k.response.clone())))
-                    .bind(ANNOUNCE_AGAIN),
-            )
-            .await?;
-        Ok(rows.first().is_some_and(|r| r.yes))
+        let step = AcceptStep {
+            call_id,
+            tenant_id: &owner.tenant_id,
+            user_id: owner.user_id,
+            title: call.title.as_deref(),
+            contact_name: call.contact_name.as_deref(),
+            contact_id: call.contact_id.as_deref(),
+            phone_number: call.phone_number.as_deref(),
+            organization: call.organization.as_deref(),
+            direction: &call.direction,
+            recorded_at: call.recorded_at,
+            duration_seconds: call.duration_seconds,
+            original_file_name: call.original_file_name.as_deref(),
+            client_reference: call.client_reference.as_deref(),
+            metadata: call.metadata.as_ref(),
+            announced: announce,
+            audio_key: &call.audio_key,
+            audio_type: &call.audio_content_type,
+            audio_bytes: call.audio_bytes,
+            audio_sha256: bytea(&call.audio_sha256),
+            route: key.map(|k| k.route),
+            key: key.map(|k| k.key.as_str()),
+            response: key.map(|k| &k.response),
+            again: ANNOUNCE_AGAIN.as_secs_f64(),
+        };
+        Ok(!self.accepts.rows(ACCEPT, call_id.0, &step).await?.is_empty())
     }
 
     /// Whether the call is there, for a client whose commit's answer was lost.

@@ -6,12 +6,12 @@ use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text};
 use scryon_domain::hint::{HINT_VERSION, Hint, HintReason};
 use scryon_domain::ids::{CallId, HintId, LeaseToken, TenantId};
 use scryon_domain::stage::{Lane, StageKind};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::batch::Step;
 use crate::db::{Statement, Store, StoreError};
-use crate::lease::{JobIntent, Lease, LeaseRow, json_error, word};
+use crate::lease::{ClaimStep, Fence, JobIntent, Lease, LeaseRow, json_error, word};
 
 /// How long a lease lives without a heartbeat.
 pub const LEASE: Duration = Duration::from_secs(45);
@@ -58,13 +58,20 @@ pub enum Unclaimed {
     Done(Vec<Hint>),
 }
 
-const START: Step = Step { name: "run_start", arguments: 7 };
+const START: Step = "runs_start";
+const CLAIM: Step = "stages_claim";
 
-/// A free stage: losing the claim in a crash of the database costs nothing, so its commit is not awaited.
-const CLAIM_FREE: Step = Step { name: "stage_claim", arguments: 10 };
-
-/// A paid stage: the purchase is recorded as `sending` by the claim itself.
-const CLAIM_PAID: Step = Step { name: "stage_claim", arguments: 17 };
+/// The composite type `start_step`.
+#[derive(Serialize)]
+struct StartStep<'a> {
+    call_id: CallId,
+    token: LeaseToken,
+    owner: &'a str,
+    lease: f64,
+    hint: HintId,
+    again: f64,
+    assembles: bool,
+}
 
 /// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
 const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = $1 and s.run_no = c.run_no
@@ -131,21 +138,16 @@ impl Store {
         claimant: &Claimant,
         works_on_assembly: bool,
     ) -> Result<Started, StoreError> {
-        let rows = self
-            .steps
-            .rows(
-                START,
-                call_id.0,
-                Statement::values()
-                    .bind(call_id)
-                    .bind(LeaseToken::fresh())
-                    .bind(claimant.owner.as_str())
-                    .bind(LEASE)
-                    .bind(claimant.hint_id)
-                    .bind(ANNOUNCE_AGAIN)
-                    .bind(works_on_assembly),
-            )
-            .await?;
+        let step = StartStep {
+            call_id,
+            token: LeaseToken::fresh(),
+            owner: &claimant.owner,
+            lease: LEASE.as_secs_f64(),
+            hint: claimant.hint_id,
+            again: ANNOUNCE_AGAIN.as_secs_f64(),
+            assembles: works_on_assembly,
+        };
+        let rows = self.steps.rows(START, call_id.0, &step).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(Started::NotQueued) };
         if row.is_held() {
             return Ok(Started::Held(Box::new(row.into_lease()?)));
@@ -168,28 +170,17 @@ impl Store {
         claimant: &Claimant,
         intent: Option<&JobIntent>,
     ) -> Result<Option<Lease>, StoreError> {
-        let step = if intent.is_some() { CLAIM_PAID } else { CLAIM_FREE };
-        let mut statement = Statement::values()
-            .bind(call_id)
-            .bind(run_no)
-            .bind(stage.call_status().as_str())
-            .bind(stage.as_str())
-            .bind(LeaseToken::fresh())
-            .bind(claimant.owner.as_str())
-            .bind(LEASE)
-            .bind(claimant.hint_id)
-            .bind(claimant.redelivered)
-            .bind(OWNER_SILENCE);
-        if let Some(intent) = intent {
-            statement = intent.bind_to(statement, &claimant.owner);
-        }
-        self.steps
-            .rows(step, call_id.0, statement)
-            .await?
-            .into_iter()
-            .next()
-            .map(LeaseRow::into_lease)
-            .transpose()
+        let step = ClaimStep {
+            fence: Fence::new(call_id, run_no, stage, LeaseToken::fresh()),
+            owner: &claimant.owner,
+            lease: LEASE.as_secs_f64(),
+            hint: Some(claimant.hint_id),
+            redelivered: claimant.redelivered,
+            silence: OWNER_SILENCE.as_secs_f64(),
+            intent: intent.map(JobIntent::step),
+        };
+        let rows = self.steps.rows(CLAIM, call_id.0, &step).await?;
+        rows.into_iter().next().map(LeaseRow::into_lease).transpose()
     }
 
     /// Stages of the current run that wait for a worker, to be announced again: what a start hint was carried
@@ -259,19 +250,6 @@ impl Store {
             _ if row.owner_alive => Unclaimed::OwnerAlive,
             _ => Unclaimed::NotDue,
         })
-    }
-}
-
-impl JobIntent {
-    pub(crate) fn bind_to(&self, statement: Statement, owner: &str) -> Statement {
-        statement
-            .bind(self.id)
-            .bind(self.engine.as_str())
-            .bind(self.model.as_str())
-            .bind(self.params_hash.clone())
-            .bind(self.estimated_cost)
-            .bind(owner)
-            .bind(LEASE)
     }
 }
 

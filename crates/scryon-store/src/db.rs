@@ -18,7 +18,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::batch::Batches;
-use crate::calls::YesRow;
+use crate::calls::AcceptedRow;
 use crate::lease::LeaseRow;
 
 /// Why a statement did not give its answer. Code branches on the variant, people read the message.
@@ -119,6 +119,8 @@ pub(crate) struct Connections {
     settings: Arc<StoreSettings>,
     /// Slightly longer than the server's own limit: only a dead network reaches it.
     client_deadline: Duration,
+    /// Rows are found by key only.
+    by_key: bool,
 }
 
 /// Everything this program knows about Postgres. Cheap to clone.
@@ -128,7 +130,7 @@ pub struct Store {
     /// Steps of workers.
     pub(crate) steps: Batches<LeaseRow>,
     /// Accepted uploads.
-    pub(crate) accepts: Batches<YesRow>,
+    pub(crate) accepts: Batches<AcceptedRow>,
 }
 
 impl std::fmt::Debug for Store {
@@ -141,7 +143,8 @@ impl Store {
     /// Prepares a pool; connects on first use, so that a program starts while Postgres is away.
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(settings)?;
-        let (steps, accepts) = (Batches::new(connections.clone()), Batches::new(connections.clone()));
+        let by_key = connections.by_key()?;
+        let (steps, accepts) = (Batches::new(by_key.clone()), Batches::new(by_key));
         Ok(Self { connections, steps, accepts })
     }
 
@@ -179,16 +182,21 @@ impl Store {
 
 impl Connections {
     fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
-        Self::sized(Arc::new(settings.clone()), settings.pool_size)
+        Self::sized(Arc::new(settings.clone()), settings.pool_size, false)
     }
 
     /// The same database over one connection, apart from the pool.
     pub(crate) fn one(&self) -> Result<Self, StoreError> {
-        Self::sized(self.settings.clone(), 1)
+        Self::sized(self.settings.clone(), 1, self.by_key)
     }
 
-    fn sized(settings: Arc<StoreSettings>, size: usize) -> Result<Self, StoreError> {
-        let config = connection_config(&settings)?;
+    /// A few connections for steps of workers.
+    fn by_key(&self) -> Result<Self, StoreError> {
+        Self::sized(self.settings.clone(), 2, true)
+    }
+
+    fn sized(settings: Arc<StoreSettings>, size: usize, by_key: bool) -> Result<Self, StoreError> {
+        let config = connection_config(&settings, by_key)?;
         let mut manager = ManagerConfig::default();
         manager.recycling_method = RecyclingMethod::Fast;
         manager.custom_setup = Box::new(move |_url| establish(config.clone()).boxed());
@@ -206,7 +214,7 @@ impl Connections {
             .build()
             .map_err(|e| StoreError::unavailable(e.to_string()))?;
         let client_deadline = settings.statement_timeout + Duration::from_secs(2);
-        Ok(Self { pool, settings, client_deadline })
+        Ok(Self { pool, settings, client_deadline, by_key })
     }
 
     async fn get(&self) -> Result<Conn, StoreError> {
@@ -243,7 +251,7 @@ impl Connections {
     }
 }
 
-fn connection_config(settings: &StoreSettings) -> Result<tokio_postgres::Config, StoreError> {
+fn connection_config(settings: &StoreSettings, by_key: bool) -> Result<tokio_postgres::Config, StoreError> {
     let mut config: tokio_postgres::Config = settings
         .url
         .parse()
@@ -258,6 +266,10 @@ fn connection_config(settings: &StoreSettings) -> Result<tokio_postgres::Config,
     options.push_str(&format!(" -c statement_timeout={}", settings.statement_timeout.as_millis()));
     // Every statement finds its rows by key: the plan is the same whatever the values are.
     options.push_str(" -c plan_cache_mode=force_generic_plan");
+    if by_key {
+        // A plan made while the tables are empty would read them whole, and be kept.
+        options.push_str(" -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off");
+    }
     if let Some(limit) = settings.lock_timeout {
         options.push_str(&format!(" -c lock_timeout={}", limit.as_millis()));
     }
@@ -306,18 +318,8 @@ impl Statement {
         Self { sql: Text::Fixed(sql), binds: Vec::new() }
     }
 
-    /// Only the values of a statement whose text comes later.
-    pub(crate) fn values() -> Self {
-        Self::new("")
-    }
-
     pub(crate) fn of_text(sql: Arc<str>) -> Self {
         Self { sql: Text::Made(sql), binds: Vec::new() }
-    }
-
-    /// The values of another statement after those of this one.
-    pub(crate) fn append(&mut self, other: &Self) {
-        self.binds.extend(other.binds.iter().cloned());
     }
 
     /// Adds the next placeholder's value.

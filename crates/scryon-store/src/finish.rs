@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::batch::Step;
 use crate::claim::{ANNOUNCE_AGAIN, LEASE, next_hint};
-use crate::db::{Bind, Statement, Store, StoreError};
-use crate::lease::{JobIntent, Lease, LeaseRow};
+use crate::db::{Store, StoreError};
+use crate::lease::{Fence, JobIntent, Lease, LeaseRow, bytea};
 
 /// The output of a stage, as its row keeps it.
 #[derive(Debug, Clone, Default)]
@@ -90,23 +90,83 @@ pub struct AnalysisEffects {
     pub sentiment: Option<SentimentSummary>,
 }
 
-/// Preprocessing, transcription, diarization. Placeholders: 1 call, 2 run, 3 expected status, 4 stage, 5 token,
-/// 6 state, 7 skip reason, 8 engine, 9 params hash, 10 result key, 11 artifact type, 12 bytes, 13 sha256,
-/// 14 details, 15 bit, 16 duration, 17 events, 18 job, 19 units, 20 unit, 21 billed cost, 22 announce again
-/// after (s).
-const FINISH: Step = Step { name: "stage_finish", arguments: 22 };
+const FINISH: Step = "stages_finish";
 
-/// The same, going on with a stage of this worker (23 stage, 24 token, 25 owner, 26 lease, 27 hint).
-const FINISH_AND_GO_ON: Step = Step { name: "stage_finish", arguments: 27 };
+/// The composite type `finish_step`. What a stage does not have is left out, which means null.
+#[derive(Serialize)]
+struct FinishStep<'a> {
+    #[serde(flatten)]
+    fence: Fence,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skip: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<String>,
+    #[serde(flatten)]
+    object: Option<ObjectStep<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a Value>,
+    bit: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
+    events: &'a [StageEvent],
+    #[serde(flatten)]
+    job: Option<SettlementStep>,
+    again: f64,
+    #[serde(flatten)]
+    go_on: Option<GoOnStep<'a>>,
+    to_analyse: bool,
+    #[serde(flatten)]
+    effects: Option<EffectsStep<'a>>,
+}
 
-/// The same, where the next stage is paid (purchase from placeholder 28).
-const FINISH_AND_BUY: Step = Step { name: "stage_finish", arguments: 34 };
+#[derive(Serialize)]
+struct ObjectStep<'a> {
+    #[serde(rename = "ref")]
+    key: &'a str,
+    artifact_type: &'static str,
+    bytes: i64,
+    sha256: String,
+}
 
-/// Assembly (23: whether analysis is enabled). The transcript becomes readable here when none was.
-const FINISH_ASSEMBLY: Step = Step { name: "assembly_finish", arguments: 23 };
+#[derive(Serialize)]
+struct SettlementStep {
+    j_id: JobId,
+    j_units: Option<f64>,
+    j_unit: Option<&'static str>,
+    j_billed: Option<f64>,
+}
 
-/// Analysis: completes the run (23 title, 24 summary, 25 tags, 26 action items, 27 sentiment).
-const FINISH_ANALYSIS: Step = Step { name: "analysis_finish", arguments: 27 };
+#[derive(Serialize)]
+struct GoOnStep<'a> {
+    k_stage: &'static str,
+    k_token: LeaseToken,
+    k_owner: &'a str,
+    k_lease: f64,
+    k_hint: HintId,
+    #[serde(flatten)]
+    intent: Option<NextIntentStep<'a>>,
+}
+
+#[derive(Serialize)]
+struct NextIntentStep<'a> {
+    n_id: JobId,
+    n_engine: &'a str,
+    n_model: &'a str,
+    n_params: String,
+    n_cost: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct EffectsStep<'a> {
+    title: Option<&'a str>,
+    summary: Option<&'a str>,
+    tags: &'a [String],
+    items: Vec<Value>,
+    mood: Option<Value>,
+}
 
 impl Store {
     /// Finishes preprocessing, transcription or diarization. `None` means the fence held: the call was
@@ -117,24 +177,7 @@ impl Store {
         output: &StageOutput,
         go_on: Option<&Continuation>,
     ) -> Result<Option<Finished>, StoreError> {
-        let step = match go_on {
-            None => FINISH,
-            Some(Continuation { intent: None, .. }) => FINISH_AND_GO_ON,
-            Some(Continuation { intent: Some(_), .. }) => FINISH_AND_BUY,
-        };
-        let mut statement = finish_binds(lease, output);
-        if let Some(go_on) = go_on {
-            statement = statement
-                .bind(go_on.stage.as_str())
-                .bind(LeaseToken::fresh())
-                .bind(go_on.owner.as_str())
-                .bind(LEASE)
-                .bind(go_on.hint_id);
-            if let Some(intent) = &go_on.intent {
-                statement = intent.bind_to(statement, &go_on.owner);
-            }
-        }
-        self.finish(step, lease, statement).await
+        self.finish(lease, FinishStep { go_on: go_on.map(Continuation::step), ..step(lease, output) }).await
     }
 
     /// Finishes assembly: the transcript exists from here on, whatever happens to the analysis.
@@ -144,8 +187,7 @@ impl Store {
         output: &StageOutput,
         analysis_enabled: bool,
     ) -> Result<Option<Finished>, StoreError> {
-        let statement = finish_binds(lease, output).bind(analysis_enabled);
-        self.finish(FINISH_ASSEMBLY, lease, statement).await
+        self.finish(lease, FinishStep { to_analyse: analysis_enabled, ..step(lease, output) }).await
     }
 
     /// Finishes analysis and with it the run: all artifacts of the run become current together.
@@ -155,59 +197,73 @@ impl Store {
         output: &StageOutput,
         effects: &AnalysisEffects,
     ) -> Result<Option<Finished>, StoreError> {
-        let statement = finish_binds(lease, output)
-            .bind(effects.suggested_title.as_deref())
-            .bind(effects.short_summary.as_deref())
-            .bind(Bind::Texts(effects.tags.clone()))
-            .bind(Value::Array(effects.actions.iter().map(action_json).collect()))
-            .bind(Bind::Json(effects.sentiment.as_ref().map(sentiment_json)));
-        self.finish(FINISH_ANALYSIS, lease, statement).await
+        let effects = EffectsStep {
+            title: effects.suggested_title.as_deref(),
+            summary: effects.short_summary.as_deref(),
+            tags: &effects.tags,
+            items: effects.actions.iter().map(action_json).collect(),
+            mood: effects.sentiment.as_ref().map(sentiment_json),
+        };
+        self.finish(lease, FinishStep { effects: Some(effects), ..step(lease, output) }).await
     }
 
-    async fn finish(
-        &self,
-        step: Step,
-        lease: &Lease,
-        statement: Statement,
-    ) -> Result<Option<Finished>, StoreError> {
-        let rows = self.steps.rows(step, lease.call_id.0, statement).await?;
+    async fn finish(&self, lease: &Lease, step: FinishStep<'_>) -> Result<Option<Finished>, StoreError> {
+        let rows = self.steps.rows(FINISH, lease.call_id.0, &step).await?;
         finished(lease.call_id, lease.run_no, rows)
     }
 }
 
-fn finish_binds(lease: &Lease, output: &StageOutput) -> Statement {
-    let object = output.object.as_ref();
-    let job = output.job.as_ref();
-    Statement::values()
-        .bind(lease.call_id)
-        .bind(lease.run_no)
-        .bind(lease.stage.call_status().as_str())
-        .bind(lease.stage.as_str())
-        .bind(lease.token)
-        .bind(if output.skipped.is_some() { "SKIPPED" } else { "SUCCEEDED" })
-        .bind(output.skipped.map(SkipReason::as_str))
-        .bind(output.engine.as_deref())
-        .bind(output.params_hash.clone())
-        .bind(object.map(|o| o.key.as_str()))
-        .bind(object.map(|o| o.artifact_type))
-        .bind(object.map(|o| o.bytes))
-        .bind(object.map(|o| o.sha256.clone()))
-        .bind(output.details.clone())
-        .bind(lease.stage.bit())
-        .bind(output.duration_seconds)
-        .bind(to_json(&output.events))
-        .bind(job.map(|j| j.id))
-        .bind(job.and_then(|j| j.units))
-        .bind(job.and_then(|j| j.unit))
-        .bind(job.and_then(|j| j.billed_cost))
-        .bind(ANNOUNCE_AGAIN)
+fn step<'a>(lease: &Lease, output: &'a StageOutput) -> FinishStep<'a> {
+    FinishStep {
+        fence: lease.fence(),
+        state: if output.skipped.is_some() { "SKIPPED" } else { "SUCCEEDED" },
+        skip: output.skipped.map(SkipReason::as_str),
+        engine: output.engine.as_deref(),
+        params: output.params_hash.as_deref().map(bytea),
+        object: output.object.as_ref().map(|o| ObjectStep {
+            key: &o.key,
+            artifact_type: o.artifact_type,
+            bytes: o.bytes,
+            sha256: bytea(&o.sha256),
+        }),
+        details: output.details.as_ref(),
+        bit: lease.stage.bit(),
+        duration: output.duration_seconds,
+        events: &output.events,
+        job: output.job.as_ref().map(|j| SettlementStep {
+            j_id: j.id,
+            j_units: j.units,
+            j_unit: j.unit,
+            j_billed: j.billed_cost,
+        }),
+        again: ANNOUNCE_AGAIN.as_secs_f64(),
+        go_on: None,
+        // Only an assembly can be the last stage before an analysis that is switched off.
+        to_analyse: true,
+        effects: None,
+    }
 }
 
-fn to_json<T: Serialize>(value: &T) -> Value {
-    serde_json::to_value(value).unwrap_or(Value::Null)
+impl Continuation {
+    fn step(&self) -> GoOnStep<'_> {
+        GoOnStep {
+            k_stage: self.stage.as_str(),
+            k_token: LeaseToken::fresh(),
+            k_owner: &self.owner,
+            k_lease: LEASE.as_secs_f64(),
+            k_hint: self.hint_id,
+            intent: self.intent.as_ref().map(|i| NextIntentStep {
+                n_id: i.id,
+                n_engine: &i.engine,
+                n_model: &i.model,
+                n_params: bytea(&i.params_hash),
+                n_cost: i.estimated_cost,
+            }),
+        }
+    }
 }
 
-/// One element of the action items parameter: keys are the columns of `action_items`.
+/// One element of `items`: keys are the columns of `action_items`.
 fn action_json(item: &ActionItemDraft) -> Value {
     json!({
         "title": item.title,

@@ -1,8 +1,6 @@
 //! The purchase ledger. A paid request is preceded by a committed row; "perhaps sent" is a state of its
 //! own, and a second purchase is a decision that is counted, never an accident.
 
-use std::sync::LazyLock;
-
 use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
 use scryon_domain::ids::JobId;
 use serde_json::Value;
@@ -11,39 +9,33 @@ use crate::batch::Step;
 use crate::claim::LEASE;
 use crate::db::{Statement, Store, StoreError};
 use crate::finish::{JobSettlement, OutputObject};
-use crate::lease::{JobClaim, JobIntent, Lease};
+use crate::lease::{ClaimStep, JobClaim, JobIntent, Lease};
 use crate::outcome::JobEnd;
 
-/// Fenced by run, status and token, like every write of a worker.
-const HELD: &str = "with c as materialized (
+const BEGIN: Step = "jobs_begin";
+
+/// One re-buy of a purchase that was perhaps made (13: the old one). Fenced by run, status and token, like every
+/// write of a worker.
+const REBUY: &str = "with c as materialized (
          select * from call_records where id = $1 and run_no = $2 and status = $3 for no key update
      ), t as materialized (
          select s.* from call_stages s cross join c
          where s.call_id = $1 and s.run_no = $2 and s.stage = $4 and s.lease_token = $5 and s.state = 'RUNNING'
-     )";
-
-const BEGIN: Step = Step { name: "job_begin", arguments: 12 };
-
-/// One re-buy of a purchase that was perhaps made (13: the old one).
-static REBUY: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "{HELD}, old as (
-             update provider_jobs j set live = false, state = case when j.state = 'succeeded' then j.state else 'unknown' end,
-                 lease_until = null
-             from t where j.id = $13 and j.live and coalesce(j.lease_until <= now(), true) returning j.*
-         ), bought as (
-             insert into provider_jobs (id, tenant_id, stage, engine, model, params_hash, audio_sha256, purchase_no, state,
-                 cause, call_id, run_no, lease_owner, lease_until, sent_at, estimated_cost)
-             select $6, old.tenant_id, old.stage, $7, $8, $9, old.audio_sha256,
-                 1 + (select max(p.purchase_no) from provider_jobs p where p.tenant_id = old.tenant_id and p.stage = old.stage
-                      and p.engine = $7 and p.params_hash = $9 and p.audio_sha256 = old.audio_sha256),
-                 'sending', $14, c.id, c.run_no, $11, now() + $12 * interval '1 second', now(), $10::float8::numeric
-             from old, c
-             on conflict do nothing returning id
-         )
-         select count(*)::int as n from bought"
-    )
-});
+     ), old as (
+         update provider_jobs j set live = false, state = case when j.state = 'succeeded' then j.state else 'unknown' end,
+             lease_until = null
+         from t where j.id = $13 and j.live and coalesce(j.lease_until <= now(), true) returning j.*
+     ), bought as (
+         insert into provider_jobs (id, tenant_id, stage, engine, model, params_hash, audio_sha256, purchase_no, state,
+             cause, call_id, run_no, lease_owner, lease_until, sent_at, estimated_cost)
+         select $6, old.tenant_id, old.stage, $7, $8, $9, old.audio_sha256,
+             1 + (select max(p.purchase_no) from provider_jobs p where p.tenant_id = old.tenant_id and p.stage = old.stage
+                  and p.engine = $7 and p.params_hash = $9 and p.audio_sha256 = old.audio_sha256),
+             'sending', $14, c.id, c.run_no, $11, now() + $12 * interval '1 second', now(), $10::float8::numeric
+         from old, c
+         on conflict do nothing returning id
+     )
+     select count(*)::int as n from bought";
 
 const TAKE_OVER: &str = "update provider_jobs j set lease_owner = $2, lease_until = now() + $3 * interval '1 second', state = 'sending',
          sends = j.sends + 1, sent_at = now()
@@ -101,8 +93,16 @@ impl Store {
         owner: &str,
         intent: &JobIntent,
     ) -> Result<Option<JobClaim>, StoreError> {
-        let statement = intent.bind_to(held(Statement::values(), lease), owner);
-        let rows = self.steps.rows(BEGIN, lease.call_id.0, statement).await?;
+        let step = ClaimStep {
+            fence: lease.fence(),
+            owner,
+            lease: LEASE.as_secs_f64(),
+            hint: None,
+            redelivered: false,
+            silence: 0.0,
+            intent: Some(intent.step()),
+        };
+        let rows = self.steps.rows(BEGIN, lease.call_id.0, &step).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         Ok(row.into_lease()?.job)
     }
@@ -116,8 +116,21 @@ impl Store {
         old: JobId,
         cause: RebuyCause,
     ) -> Result<bool, StoreError> {
-        let statement =
-            intent.bind_to(held(Statement::new(&REBUY), lease), owner).bind(old).bind(cause.as_str());
+        let statement = Statement::new(REBUY)
+            .bind(lease.call_id)
+            .bind(lease.run_no)
+            .bind(lease.stage.call_status().as_str())
+            .bind(lease.stage.as_str())
+            .bind(lease.token)
+            .bind(intent.id)
+            .bind(intent.engine.as_str())
+            .bind(intent.model.as_str())
+            .bind(intent.params_hash.clone())
+            .bind(intent.estimated_cost)
+            .bind(owner)
+            .bind(LEASE)
+            .bind(old)
+            .bind(cause.as_str());
         let row: Option<CountRow> = self.row(statement).await?;
         Ok(row.is_some_and(|r| r.n == 1))
     }
@@ -196,13 +209,4 @@ impl RebuyCause {
             Self::Repair => "repair",
         }
     }
-}
-
-fn held(statement: Statement, lease: &Lease) -> Statement {
-    statement
-        .bind(lease.call_id)
-        .bind(lease.run_no)
-        .bind(lease.stage.call_status().as_str())
-        .bind(lease.stage.as_str())
-        .bind(lease.token)
 }

@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use scryon_domain::assembly::{Direction, PartyFacts};
-use scryon_domain::ids::{CallId, JobId, LeaseToken, TenantId, UserId};
+use scryon_domain::ids::{CallId, HintId, JobId, LeaseToken, TenantId, UserId};
 use scryon_domain::stage::{Lane, StageKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::batch::OfCall;
 use crate::db::StoreError;
 
 /// What a worker holds while it works on a stage.
@@ -131,7 +132,7 @@ struct JobRow {
     estimated_cost: Option<f64>,
 }
 
-/// The composite type `lease_row` that every function which hands out a lease returns.
+/// The composite type `lease_row` that every function for steps returns.
 #[derive(Debug, diesel::QueryableByName)]
 pub(crate) struct LeaseRow {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -184,6 +185,12 @@ pub(crate) struct LeaseRow {
     job: Option<Value>,
 }
 
+impl OfCall for LeaseRow {
+    fn call(&self) -> Uuid {
+        self.call_id
+    }
+}
+
 impl LeaseRow {
     /// Whether this row is a stage that this worker now holds (else it waits for its own hint).
     pub(crate) fn is_held(&self) -> bool {
@@ -196,13 +203,13 @@ impl LeaseRow {
 
     /// The stage of a row that this statement made PENDING.
     pub(crate) fn pending_stage(&self) -> Option<Result<(StageKind, Lane, TenantId), StoreError>> {
-        (self.state.as_deref() == Some("PENDING")).then(|| {
-            Ok((
-                word(self.stage.as_deref().unwrap_or_default())?,
-                word(&self.lane)?,
-                TenantId(self.tenant_id.clone()),
-            ))
-        })
+        (self.state.as_deref() == Some("PENDING")).then(|| self.place())
+    }
+
+    /// The stage of a row, and where it is announced.
+    pub(crate) fn place(&self) -> Result<(StageKind, Lane, TenantId), StoreError> {
+        let stage = word(self.stage.as_deref().unwrap_or_default())?;
+        Ok((stage, word(&self.lane)?, TenantId(self.tenant_id.clone())))
     }
 
     pub(crate) fn into_lease(self) -> Result<Lease, StoreError> {
@@ -264,6 +271,69 @@ fn job_claim(value: Value) -> Result<JobClaim, StoreError> {
         _ if row.held => JobClaim::InFlight { id, owner_silent: row.silent },
         _ => JobClaim::Unsettled { id, cause: row.cause, estimated_cost: row.estimated_cost },
     })
+}
+
+/// How JSON carries bytes into a column.
+pub(crate) fn bytea(bytes: &[u8]) -> String {
+    format!("\\x{}", hex::encode(bytes))
+}
+
+/// A purchase as steps carry it.
+#[derive(Serialize)]
+pub(crate) struct IntentStep<'a> {
+    j_id: JobId,
+    j_engine: &'a str,
+    j_model: &'a str,
+    j_params: String,
+    j_cost: Option<f64>,
+}
+
+impl JobIntent {
+    pub(crate) fn step(&self) -> IntentStep<'_> {
+        IntentStep {
+            j_id: self.id,
+            j_engine: &self.engine,
+            j_model: &self.model,
+            j_params: bytea(&self.params_hash),
+            j_cost: self.estimated_cost,
+        }
+    }
+}
+
+/// What every step on a held stage begins with: the fence.
+#[derive(Serialize)]
+pub(crate) struct Fence {
+    call_id: CallId,
+    run_no: i32,
+    status: &'static str,
+    stage: &'static str,
+    token: LeaseToken,
+}
+
+impl Fence {
+    pub(crate) fn new(call_id: CallId, run_no: i32, stage: StageKind, token: LeaseToken) -> Self {
+        Self { call_id, run_no, status: stage.call_status().as_str(), stage: stage.as_str(), token }
+    }
+}
+
+impl Lease {
+    pub(crate) fn fence(&self) -> Fence {
+        Fence::new(self.call_id, self.run_no, self.stage, self.token)
+    }
+}
+
+/// The composite type `claim_step`: a stage to take, or one that is held and to be bought for.
+#[derive(Serialize)]
+pub(crate) struct ClaimStep<'a> {
+    #[serde(flatten)]
+    pub fence: Fence,
+    pub owner: &'a str,
+    pub lease: f64,
+    pub hint: Option<HintId>,
+    pub redelivered: bool,
+    pub silence: f64,
+    #[serde(flatten)]
+    pub intent: Option<IntentStep<'a>>,
 }
 
 pub(crate) fn word<T>(text: &str) -> Result<T, StoreError>

@@ -6,12 +6,13 @@ use diesel::sql_types::{Text, Timestamptz};
 use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::JobId;
 use scryon_domain::stage::StageKind;
-use serde_json::Value;
+use serde::Serialize;
 
+use crate::batch::Step;
 use crate::claim::{ANNOUNCE_AGAIN, next_hint};
 use crate::db::{Statement, Store, StoreError};
 use crate::finish::StageEvent;
-use crate::lease::{Lease, word};
+use crate::lease::{Fence, Lease, word};
 
 /// What an attempt that gave no result leaves behind.
 #[derive(Debug, Clone)]
@@ -52,17 +53,24 @@ impl JobEndState {
     }
 }
 
-const SET_BACK: &str = "select * from stage_set_back($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+const SET_BACK: Step = "stages_set_back";
 
 /// A run that fails leaves an earlier result in place: the call returns to COMPLETED with it.
-const FAIL: &str = "select * from stage_fail($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const FAIL: Step = "stages_fail";
 
-#[derive(diesel::QueryableByName)]
-struct LaneRow {
-    #[diesel(sql_type = Text)]
-    lane: String,
-    #[diesel(sql_type = Text)]
-    tenant_id: String,
+/// The composite type `set_back_step`.
+#[derive(Serialize)]
+struct SetBackStep<'a> {
+    #[serde(flatten)]
+    fence: Fence,
+    events: Vec<&'a StageEvent>,
+    code: Option<&'a str>,
+    j_id: Option<JobId>,
+    j_state: Option<&'static str>,
+    state: &'static str,
+    counts: i32,
+    delay: f64,
+    again: f64,
 }
 
 /// Whether a lease still stands, and what became of its stage.
@@ -105,20 +113,17 @@ impl Store {
     /// Puts the stage back to PENDING or WAITING. `None`: the fence held. With no delay the hint to
     /// announce is returned; else the dispatcher announces when the delay has passed.
     pub async fn stage_set_back(&self, lease: &Lease, setback: &Setback) -> Result<Option<Hint>, StoreError> {
-        let statement =
-            base(SET_BACK, lease, setback.event.as_ref(), setback.error_code.as_deref(), setback.job)
-                .bind(if setback.waiting { "WAITING" } else { "PENDING" })
-                .bind(i32::from(setback.counts))
-                .bind(setback.delay)
-                .bind(ANNOUNCE_AGAIN);
-        let row: Option<LaneRow> = self.row(statement).await?;
-        row.map(|row| {
-            let tenant = scryon_domain::ids::TenantId(row.tenant_id);
-            let mut hint = next_hint(lease.call_id, lease.run_no, (lease.stage, word(&row.lane)?, tenant));
-            hint.reason = HintReason::Retry;
-            Ok(hint)
-        })
-        .transpose()
+        let step = SetBackStep {
+            state: if setback.waiting { "WAITING" } else { "PENDING" },
+            counts: i32::from(setback.counts),
+            delay: setback.delay.as_secs_f64(),
+            ..set_back(lease, setback.event.as_ref(), setback.error_code.as_deref(), setback.job)
+        };
+        let rows = self.steps.rows(SET_BACK, lease.call_id.0, &step).await?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        let mut hint = next_hint(lease.call_id, lease.run_no, row.place()?);
+        hint.reason = HintReason::Retry;
+        Ok(Some(hint))
     }
 
     /// Ends the run with `error_code`; true when this worker still had the right to say so.
@@ -129,8 +134,8 @@ impl Store {
         event: Option<&StageEvent>,
         job: Option<JobEnd>,
     ) -> Result<bool, StoreError> {
-        let row: Option<LaneRow> = self.row(base(FAIL, lease, event, Some(error_code), job)).await?;
-        Ok(row.is_some())
+        let step = set_back(lease, event, Some(error_code), job);
+        Ok(!self.steps.rows(FAIL, lease.call_id.0, &step).await?.is_empty())
     }
 
     /// After a statement whose answer was lost: did it take effect?
@@ -167,23 +172,21 @@ impl Store {
     }
 }
 
-/// Placeholders 1-9 of both statements.
-fn base(
-    sql: &'static str,
+fn set_back<'a>(
     lease: &Lease,
-    event: Option<&StageEvent>,
-    error_code: Option<&str>,
+    event: Option<&'a StageEvent>,
+    code: Option<&'a str>,
     job: Option<JobEnd>,
-) -> Statement {
-    let events: Vec<&StageEvent> = event.into_iter().collect();
-    Statement::new(sql)
-        .bind(lease.call_id)
-        .bind(lease.run_no)
-        .bind(lease.stage.call_status().as_str())
-        .bind(lease.stage.as_str())
-        .bind(lease.token)
-        .bind(serde_json::to_value(events).unwrap_or(Value::Null))
-        .bind(error_code)
-        .bind(job.map(|j| j.id))
-        .bind(job.map(|j| j.state.as_str()))
+) -> SetBackStep<'a> {
+    SetBackStep {
+        fence: lease.fence(),
+        events: event.into_iter().collect(),
+        code,
+        j_id: job.map(|j| j.id),
+        j_state: job.map(|j| j.state.as_str()),
+        state: "FAILED",
+        counts: 1,
+        delay: 0.0,
+        again: ANNOUNCE_AGAIN.as_secs_f64(),
+    }
 }
