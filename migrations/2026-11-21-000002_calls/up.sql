@@ -73,6 +73,8 @@ create table call_artifacts (
     byte_size      not_negative not null,
     created_at     timestamptz not null default now(),
     run_no         int not null,
+    -- Of TEMP_AUDIO: what its header says, where that could be read while it came in.
+    details        jsonb,
     primary key (call_id, artifact_type)
 );
 create index call_artifacts_audio on call_artifacts (created_at) where artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO');
@@ -127,8 +129,8 @@ create table call_sentiment_summary (
 create index call_sentiment_summary_window on call_sentiment_summary (user_id, recorded_at);
 
 create table call_processing_events (
-    id             bigint generated always as identity primary key,
-    call_id        uuid references call_records (id) on delete cascade,
+    id             bigint generated always as identity,
+    call_id        uuid not null references call_records (id) on delete cascade,
     tenant_id      text not null,
     user_id        uuid,
     run_no         int,
@@ -138,9 +140,10 @@ create table call_processing_events (
     duration_ms    bigint,
     error_code     text,
     error_message  text,
-    created_at     timestamptz not null default now()
+    created_at     timestamptz not null default now(),
+    -- One index: the log of a call, in order.
+    primary key (call_id, id)
 );
-create index call_processing_events_by_call on call_processing_events (call_id, id);
 
 -- What happened to calls, counted once by the sweeper whoever made it happen (worker, API or a hand at psql).
 create table call_count_deltas (

@@ -38,7 +38,7 @@ create table call_stages (
     -- A stage that waits for its next try carries the code of the last one.
     check ((state = 'FAILED') <= (error_code is not null)),
     check ((state in ('SUCCEEDED', 'SKIPPED')) <= (error_code is null))
-);
+) with (fillfactor = 70); -- a stage is written two or three times, best within its page
 -- Each live row is in exactly one of these small indexes.
 create index call_stages_due on call_stages (publish_due) where state in ('PENDING', 'WAITING');
 create index call_stages_leases on call_stages (lease_until) where state = 'RUNNING';
@@ -78,10 +78,9 @@ create table provider_jobs (
     finished_at     timestamptz,
     unique (tenant_id, stage, engine, params_hash, audio_sha256, purchase_no),
     check (state <> 'failed' or not live)
-);
+) with (fillfactor = 70); -- no index holds what an answer changes, so it stays within its page
 create unique index provider_jobs_live on provider_jobs (tenant_id, stage, engine, params_hash, audio_sha256) where live;
 create index provider_jobs_by_call on provider_jobs (call_id, stage);
-create index provider_jobs_open on provider_jobs (lease_until) where state in ('intent', 'sending', 'submitted', 'unknown');
 
 -- A request whose answer is the same for every repetition with the same key, kept 24 hours.
 create table idempotency_keys (

@@ -6,7 +6,8 @@
 --     DELETE locks in this order, too;
 --   * every write is fenced: by run and status of the call, and by the token of the lease;
 --   * nothing is returned for a call whose fence held;
---   * rows are found by key, through unnest of what is already known, never by a scan.
+--   * rows are found by key, through unnest of what is already known, never by a scan; what must not be there is
+--     asked for as `(select true …) is null`, which is always a look-up (`not exists` may become a join).
 -- Functions change by new migrations under new names, so that programs of two versions can run at once.
 
 create type lease_row as (
@@ -16,9 +17,10 @@ create type lease_row as (
     audio_type text, audio_bytes bigint, inputs jsonb, prior jsonb, job jsonb
 );
 
--- Leaves QUEUED. `lease`, `again`: seconds. `assembles`: this worker can hold the assembly of a rebuild.
+-- Leaves QUEUED. `lease`, `again`: seconds. `assembles`: this worker can hold the assembly of a rebuild. `unprepared`:
+-- preprocessing is switched off; then the step has the fields of a finish_step of preprocessing, too.
 create type start_step as (
-    call_id uuid, token uuid, owner text, lease float8, hint uuid, again float8, assembles boolean
+    call_id uuid, token uuid, owner text, lease float8, hint uuid, again float8, assembles boolean, unprepared boolean
 );
 
 -- Takes a stage. Where j_id is given, its purchase is recorded too. `silence`: seconds without a beat after which
@@ -103,8 +105,8 @@ begin
         from unnest(a_wants) n
         cross join lateral (select coalesce(max(p.purchase_no), 0) as n from provider_jobs p where p.tenant_id = n.tenant_id
             and p.stage = n.stage and p.engine = n.j_engine and p.params_hash = n.j_params and p.audio_sha256 = n.audio_sha256) past
-        where not exists (select 1 from provider_jobs j where j.live and j.tenant_id = n.tenant_id and j.stage = n.stage
-            and j.engine = n.j_engine and j.params_hash = n.j_params and j.audio_sha256 = n.audio_sha256)
+        where (select true from provider_jobs j where j.live and j.tenant_id = n.tenant_id and j.stage = n.stage
+            and j.engine = n.j_engine and j.params_hash = n.j_params and j.audio_sha256 = n.audio_sha256) is null
         on conflict do nothing
         returning id, call_id, cause)
     select coalesce(jsonb_object_agg(b.call_id, jsonb_build_object('id', b.id, 'mine', true, 'state', 'sending', 'held', true,
@@ -149,40 +151,103 @@ begin
     return jsonb_build_object('id', w.j_id, 'mine', true, 'state', 'sending', 'held', true, 'cause', 'reset');
 end $$;
 
--- The only way out of QUEUED: a compare-and-set that raises run_no.
+-- Stages that became ready, and purchases by call.
+create type next_stages as (ready call_stages[], jobs jsonb);
+
+-- Makes those stages ready whose needs are met by what is done, and holds the one that the worker goes on with.
+create function stages_next(a_done finish_step[]) returns next_stages language plpgsql as $$
+declare
+    n next_stages;
+    wants buy_want[];
+begin
+    with made as (
+        insert into call_stages as t (call_id, run_no, stage, tenant_id, state, skip_reason, finished_at, starts, publish_due,
+            publish_n, lease_token, lease_owner, lease_until, hint_id, started_at)
+        select g.call_id, g.run_no, g.stage, g.tenant_id,
+            case when g.off then 'SKIPPED' when g.held then 'RUNNING' else 'PENDING' end,
+            case when g.off then 'disabled' end, case when g.off then now() end,
+            case when g.held then 1 else 0 end,
+            case when not g.held and not g.off then now() + g.again * interval '1 second' end,
+            case when g.held or g.off then 0 else 1 end,
+            case when g.held then g.k_token end, case when g.held then g.k_owner end,
+            case when g.held then now() + g.k_lease * interval '1 second' end, case when g.held then g.k_hint end,
+            case when g.held then now() end
+        from (
+            select s.call_id, c.run_no, s.again, s.k_token, s.k_owner, s.k_lease, s.k_hint, c.tenant_id, v.stage,
+                coalesce(v.stage = s.k_stage, false) as held, v.stage = 'analysis' and not s.to_analyse as off
+            from unnest(a_done) s join call_records c on c.id = s.call_id
+            cross join (values ('transcription', 2, 1), ('diarization', 4, 1), ('assembly', 8, 7), ('analysis', 16, 15))
+                v (stage, bit, needs)
+            where v.needs & s.bit <> 0 and c.stages_done & v.needs = v.needs
+              and (c.stages_done & v.bit = 0 or (v.stage = 'analysis' and not s.to_analyse))) g
+        on conflict do nothing
+        returning t)
+    select array_agg(m.t) into n.ready from made m;
+    wants := array(select (r.id, r.run_no, r.tenant_id, s.k_stage, r.audio_sha256, r.paid_since, s.n_id, s.n_engine, s.n_model,
+            s.n_params, s.n_cost, s.k_owner, s.k_lease)::buy_want
+        from unnest(n.ready) t join unnest(a_done) s on s.call_id = t.call_id and s.n_id is not null
+        join call_records r on r.id = t.call_id where t.state = 'RUNNING');
+    if wants <> '{}' then
+        n.jobs := jobs_buy(wants);
+    end if;
+    return n;
+end $$;
+
+-- The only way out of QUEUED: a compare-and-set that raises run_no. Where preprocessing is switched off and the
+-- API could read what the recording is, the run begins behind it.
 create function runs_start(a_steps jsonb) returns setof lease_row language plpgsql as $$
 declare
     steps start_step[] := array(select s from jsonb_populate_recordset(null::start_step, a_steps) s);
     queued uuid[] := array(select r.id from unnest(steps) s join call_records r on r.id = s.call_id and r.status = 'QUEUED'
         order by r.id for no key update of r);
     heard uuid[];
+    known uuid[];
     held call_stages[];
+    behind next_stages;
     s start_step;
 begin
     if queued = '{}' then
         return;
     end if;
-    perform set_config('synchronous_commit', 'off', true);
-    heard := array(select a.call_id from unnest(queued) q (id) join call_artifacts a on a.call_id = q.id and a.artifact_type = 'TEMP_AUDIO');
+    select array_agg(a.call_id), coalesce(array_agg(a.call_id) filter (where n.unprepared and a.details is not null), '{}')
+        into heard, known
+        from unnest(queued) q (id) join unnest(steps) n on n.call_id = q.id
+        join call_artifacts a on a.call_id = q.id and a.artifact_type = 'TEMP_AUDIO';
     update call_records r set run_no = r.run_no + 1, publish_due = null, publish_n = 0, updated_at = now(), status = 'TRANSCRIBING',
-        stages_done = 0, force_paid = false, paid_since = case when r.force_paid then now() else r.paid_since end
+        stages_done = case when r.id = any(known) then 1 else 0 end,
+        force_paid = false, paid_since = case when r.force_paid then now() else r.paid_since end
         from unnest(heard) k (id) where r.id = k.id;
     with made as (
         insert into call_stages as t (call_id, run_no, stage, tenant_id, state, starts, lease_token, lease_owner, lease_until,
-            hint_id, started_at)
-        select c.id, c.run_no, 'preprocessing', c.tenant_id, 'RUNNING', 1, n.token, n.owner,
-            now() + n.lease * interval '1 second', n.hint, now()
+            hint_id, started_at, skip_reason, details, finished_at)
+        select c.id, c.run_no, 'preprocessing', c.tenant_id, case when g.off then 'SKIPPED' else 'RUNNING' end,
+            case when g.off then 0 else 1 end, case when not g.off then n.token end, case when not g.off then n.owner end,
+            case when not g.off then now() + n.lease * interval '1 second' end, case when not g.off then n.hint end,
+            case when not g.off then now() end, case when g.off then 'disabled' end,
+            case when g.off then a.details end, case when g.off then now() end
         from unnest(heard) k (id) join unnest(steps) n on n.call_id = k.id join call_records c on c.id = k.id
+        join call_artifacts a on a.call_id = k.id and a.artifact_type = 'TEMP_AUDIO'
+        cross join lateral (select k.id = any(known) as off) g
         returning t)
-    select array_agg(m.t) into held from made m;
-    if cardinality(heard) < cardinality(queued) then
+    select array_agg(m.t) filter (where (m.t).state = 'RUNNING') into held from made m;
+    if known <> '{}' then
+        insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status)
+        select c.id, c.tenant_id, c.user_id, c.run_no, 'AUDIO_PREPROCESSED', 'SKIPPED'
+        from unnest(known) k (id) join call_records c on c.id = k.id;
+        behind := stages_next(array(select f from jsonb_populate_recordset(null::finish_step, a_steps) f where f.call_id = any(known)));
+        held := held || behind.ready;
+    end if;
+    if coalesce(cardinality(heard), 0) < cardinality(queued) then
         foreach s in array steps loop
-            if s.call_id = any(queued) and not s.call_id = any(heard) then
+            if s.call_id = any(queued) and not s.call_id = any(coalesce(heard, '{}')) then
                 held := held || run_start_without_audio(s);
             end if;
         end loop;
     end if;
-    return query select * from lease_rows(queued, held, null);
+    if behind.jobs is null then
+        perform set_config('synchronous_commit', 'off', true);
+    end if;
+    return query select * from lease_rows(queued, held, behind.jobs);
 end $$;
 
 -- With its audio gone, a call whose raw transcript and diarization are kept begins at assembly; one that has
@@ -325,8 +390,8 @@ begin
     join call_stages o on o.call_id = k.id and o.run_no = c.run_no and o.result_ref is not null
         and o.state in ('SUCCEEDED', 'SKIPPED')
     -- What assembly published is not written a second time.
-    where not exists (select 1 from call_artifacts p where p.call_id = k.id and p.artifact_type = o.artifact_type
-        and p.storage_key = o.result_ref and p.run_no = c.run_no)
+    where (select true from call_artifacts p where p.call_id = k.id and p.artifact_type = o.artifact_type
+        and p.storage_key = o.result_ref and p.run_no = c.run_no) is null
     on conflict (call_id, artifact_type) do update set storage_key = excluded.storage_key,
         content_type = excluded.content_type, byte_size = excluded.byte_size, run_no = excluded.run_no, created_at = now();
 end $$;
@@ -377,9 +442,7 @@ declare
     finished uuid[];
     early boolean;
     late boolean;
-    ready call_stages[];
-    wants buy_want[];
-    jobs jsonb;
+    next next_stages;
     published uuid[];
     analysed finish_step[];
 begin
@@ -408,40 +471,11 @@ begin
     if late then
         perform calls_finish(done);
     end if;
-    with made as (
-        insert into call_stages as t (call_id, run_no, stage, tenant_id, state, skip_reason, finished_at, starts, publish_due,
-            publish_n, lease_token, lease_owner, lease_until, hint_id, started_at)
-        select g.call_id, g.run_no, g.stage, g.tenant_id,
-            case when g.off then 'SKIPPED' when g.held then 'RUNNING' else 'PENDING' end,
-            case when g.off then 'disabled' end, case when g.off then now() end,
-            case when g.held then 1 else 0 end,
-            case when not g.held and not g.off then now() + g.again * interval '1 second' end,
-            case when g.held or g.off then 0 else 1 end,
-            case when g.held then g.k_token end, case when g.held then g.k_owner end,
-            case when g.held then now() + g.k_lease * interval '1 second' end, case when g.held then g.k_hint end,
-            case when g.held then now() end
-        from (
-            select s.call_id, s.run_no, s.again, s.k_token, s.k_owner, s.k_lease, s.k_hint, c.tenant_id, v.stage,
-                coalesce(v.stage = s.k_stage, false) as held, v.stage = 'analysis' and not s.to_analyse as off
-            from unnest(done) s join call_records c on c.id = s.call_id
-            cross join (values ('transcription', 2, 1), ('diarization', 4, 1), ('assembly', 8, 7), ('analysis', 16, 15))
-                v (stage, bit, needs)
-            where v.needs & s.bit <> 0 and c.stages_done & v.needs = v.needs
-              and (c.stages_done & v.bit = 0 or (v.stage = 'analysis' and not s.to_analyse))) g
-        on conflict do nothing
-        returning t)
-    select array_agg(m.t) into ready from made m;
-    wants := array(select (r.id, r.run_no, r.tenant_id, s.k_stage, r.audio_sha256, r.paid_since, s.n_id, s.n_engine, s.n_model,
-            s.n_params, s.n_cost, s.k_owner, s.k_lease)::buy_want
-        from unnest(ready) t join unnest(done) s on s.call_id = t.call_id and s.n_id is not null
-        join call_records r on r.id = t.call_id where t.state = 'RUNNING');
-    if wants <> '{}' then
-        jobs := jobs_buy(wants);
-    end if;
+    next := stages_next(done);
     if late then
         published := array(select s.call_id from unnest(done) s where s.stage = 'analysis' or (s.stage = 'assembly'
-            and (not s.to_analyse or not exists (select 1 from call_artifacts v where v.call_id = s.call_id
-                and v.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON'))));
+            and (not s.to_analyse or (select true from call_artifacts v where v.call_id = s.call_id
+                and v.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON') is null)));
         if published <> '{}' then
             perform artifacts_publish(published);
         end if;
@@ -450,7 +484,7 @@ begin
             perform analyses_apply(analysed);
         end if;
     end if;
-    return query select * from lease_rows(finished, ready, jobs);
+    return query select * from lease_rows(finished, next.ready, next.jobs);
 end $$;
 
 -- The calls of finished assemblies and analyses: to their next status, and counted where it is the last.
@@ -552,7 +586,7 @@ create type accept_step as (
     call_id uuid, tenant_id text, user_id uuid, title text, contact_name text, contact_id text, phone_number text,
     organization text, direction text, recorded_at timestamptz, duration_seconds float8, original_file_name text,
     client_reference text, metadata jsonb, announced boolean, audio_key text, audio_type text, audio_bytes bigint,
-    audio_sha256 bytea, route text, key text, response jsonb, again float8
+    audio_sha256 bytea, audio_details jsonb, route text, key text, response jsonb, again float8
 );
 
 -- Writes accepted uploads: each call, its audio and, where the request has a key, the answer to repeat. Gives the
@@ -576,8 +610,8 @@ begin
         s.metadata, s.audio_sha256, case when s.announced then now() + s.again * interval '1 second' end,
         case when s.announced then 1 else 0 end
     from unnest(steps) s;
-    insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
-    select s.call_id, 'TEMP_AUDIO', s.audio_key, s.audio_type, s.audio_bytes, 0 from unnest(steps) s;
+    insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no, details)
+    select s.call_id, 'TEMP_AUDIO', s.audio_key, s.audio_type, s.audio_bytes, 0, s.audio_details from unnest(steps) s;
     insert into call_count_deltas (kind, label) select 'uploaded', s.direction from unnest(steps) s;
     return query select s.call_id from unnest(steps) s;
 end $$;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scryon_domain::ids::{CallId, HintId};
 use scryon_domain::stage::StageKind;
-use scryon_store::{Claimant, Continuation, Finished, Lease, StageOutput, Started, Store, StoreSettings};
+use scryon_store::{Advanced, Beginning, Claimant, Continuation, Lease, StageOutput, Store, StoreSettings};
 use scryon_testkit::{Database, Fault, Servers, TestApp, TestOptions, eventually};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -27,23 +27,22 @@ async fn claim(store: &Store, id: CallId, stage: StageKind) -> Lease {
 
 /// Brings a call to the point where transcription and diarization are both held.
 async fn both_held(store: &Store, id: CallId) -> (Lease, Lease) {
-    let Started::Held(first) = store.run_start(id, &claimant("racer"), true).await.unwrap() else {
-        panic!("a QUEUED call starts")
-    };
+    let begun = store.run_start(id, &claimant("racer"), &Beginning::default()).await.unwrap();
+    let first = begun.and_then(|b| b.held).expect("a QUEUED call starts");
     let finished = store.stage_finish(&first, &StageOutput::default(), None).await.unwrap().unwrap();
     assert_eq!(finished.announce.len(), 2);
     (claim(store, id, StageKind::Transcription).await, claim(store, id, StageKind::Diarization).await)
 }
 
-/// The transcription's Finish goes on with assembly where it is the last, as workers do.
+/// A Finish goes on with assembly where it is the last, as workers do.
 fn goes_on() -> Continuation {
     let hint_id = HintId(Uuid::now_v7());
     Continuation { stage: StageKind::Assembly, owner: "racer".to_owned(), hint_id, intent: None }
 }
 
-/// One lane's connections: two that race, and an operator's that makes them meet.
+/// One lane's connections: two workers' that race, and an operator's that makes them meet.
 struct Lane {
-    store: Store,
+    workers: [Store; 2],
     name: String,
     operator: Client,
     /// Outside the operator's transaction, in which the view of other connections would not move.
@@ -53,18 +52,20 @@ struct Lane {
 impl Lane {
     async fn new(database: &Database, number: usize) -> Self {
         let name = format!("{}-{number}", database.schema);
-        let store = Store::new(&StoreSettings {
-            url: database.url.clone(),
-            application_name: name.clone(),
-            pool_size: 2,
-            pool_wait: PATIENCE,
-            connect_timeout: PATIENCE,
-            statement_timeout: PATIENCE,
-            lock_timeout: None,
-        });
+        let worker = || {
+            Store::new(&StoreSettings {
+                url: database.url.clone(),
+                application_name: name.clone(),
+                pool_size: 1,
+                pool_wait: PATIENCE,
+                connect_timeout: PATIENCE,
+                statement_timeout: PATIENCE,
+                lock_timeout: None,
+            })
+        };
         Self {
-            store: store.unwrap(),
-            name,
+            workers: [worker().unwrap(), worker().unwrap()],
+            name: name.clone(),
             operator: database.client().await,
             watcher: database.client().await,
         }
@@ -82,37 +83,41 @@ impl Lane {
         tokio::time::timeout(PATIENCE, look).await.expect("the statement waits for the call's row");
     }
 
-    fn finish(&self, lease: Lease, next: Option<Continuation>) -> JoinHandle<Finished> {
-        let store = self.store.clone();
+    fn finish(&self, worker: usize, lease: Lease) -> JoinHandle<Advanced> {
+        let store = self.workers[worker].clone();
         tokio::spawn(async move {
-            store.stage_finish(&lease, &StageOutput::default(), next.as_ref()).await.unwrap().unwrap()
+            store.stage_finish(&lease, &StageOutput::default(), Some(&goes_on())).await.unwrap().unwrap()
         })
     }
 }
 
 /// Both statements have begun, and seen nothing of each other, when the row is let go.
 async fn race(lane: &Lane, id: CallId, transcription_first: bool) {
-    let (transcription, diarization) = both_held(&lane.store, id).await;
+    let (transcription, diarization) = both_held(&lane.workers[0], id).await;
     lane.operator.batch_execute("begin").await.unwrap();
     lane.operator
         .execute("select 1 from call_records where id = $1 for no key update", &[&id.0])
         .await
         .unwrap();
-    let mut both = [(transcription, Some(goes_on())), (diarization, None)];
+    let mut both = [transcription, diarization];
     if !transcription_first {
         both.reverse();
     }
-    let [(first, first_next), (second, second_next)] = both;
-    let first = lane.finish(first, first_next);
+    let [first, second] = both;
+    let first = lane.finish(0, first);
     lane.waiting(1).await;
-    let second = lane.finish(second, second_next);
+    let second = lane.finish(1, second);
     lane.waiting(2).await;
     lane.operator.batch_execute("commit").await.unwrap();
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
 
     let announced = [&first, &second].iter().map(|f| f.announce.len()).sum::<usize>();
-    let continued: Vec<&Lease> = first.continued.iter().chain(&second.continued).map(|l| &**l).collect();
-    assert_eq!(announced + continued.len(), 1, "one of the two starts assembly: {first:?} {second:?}");
+    let continued: Vec<&Lease> = first.held.iter().chain(&second.held).map(|l| &**l).collect();
+    assert_eq!(
+        (announced, continued.len()),
+        (0, 1),
+        "the second goes on with assembly: {first:?} {second:?}"
+    );
     for lease in continued {
         for input in [StageKind::Preprocessing, StageKind::Transcription, StageKind::Diarization] {
             assert!(lease.inputs.get(input).is_some(), "the assembly that goes on at once lacks {input}");

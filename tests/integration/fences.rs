@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scryon_domain::ids::{CallId, HintId};
 use scryon_domain::stage::StageKind;
-use scryon_store::{Claimant, Lease, StageOutput, Started, Store, StoreSettings};
+use scryon_store::{Beginning, Claimant, Lease, StageOutput, Store, StoreSettings};
 use scryon_testkit::{Database, Servers, eventually};
 use uuid::Uuid;
 
@@ -39,10 +39,8 @@ fn claimant(owner: &str) -> Claimant {
 }
 
 async fn started(store: &Store, id: CallId) -> Lease {
-    match store.run_start(id, &claimant("first"), true).await.unwrap() {
-        Started::Held(lease) => *lease,
-        other => panic!("a QUEUED call starts: {other:?}"),
-    }
+    let begun = store.run_start(id, &claimant("first"), &Beginning::default()).await.unwrap();
+    *begun.and_then(|b| b.held).expect("a QUEUED call starts")
 }
 
 async fn finish(store: &Store, lease: &Lease) -> bool {

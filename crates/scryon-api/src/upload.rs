@@ -14,6 +14,8 @@ use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::CallId;
 use scryon_domain::media_type::{MediaType, SNIFF_BYTES, sniff};
 use scryon_domain::stage::Lane;
+use scryon_providers::media::wav_facts;
+use scryon_runtime::audio::AudioDetails;
 use scryon_store::{NewCall, Owner};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -114,6 +116,8 @@ struct Form<'a> {
     keys: Option<&'a CallKeys>,
     only_hash: Option<Sha256>,
     recording: Option<(BlobWriter, MediaType)>,
+    /// What the header of the recording says.
+    details: Option<Value>,
     seen_file: bool,
     envelope: Option<Envelope>,
     plain: PlainParts,
@@ -128,6 +132,7 @@ impl<'a> Form<'a> {
             keys,
             only_hash: None,
             recording: None,
+            details: None,
             seen_file: false,
             envelope: None,
             plain: PlainParts::default(),
@@ -211,7 +216,9 @@ impl<'a> Form<'a> {
                 None => {
                     head.extend_from_slice(&chunk);
                     if head.len() >= SNIFF_BYTES {
-                        target = Some(self.open(&std::mem::take(&mut head)).await?);
+                        target = Some(self.open(&head).await?);
+                        head.truncate(SNIFF_BYTES);
+                        head.shrink_to_fit();
                     }
                 }
             }
@@ -227,6 +234,8 @@ impl<'a> Form<'a> {
             Target::Store(writer, media) => self.recording = Some((*writer, media)),
             Target::Hash(hash) => self.only_hash = Some(hash),
         }
+        let details = wav_facts(&head, bytes).map(AudioDetails::from);
+        self.details = details.and_then(|d| serde_json::to_value(d).ok());
         Ok(())
     }
 
@@ -253,7 +262,8 @@ impl<'a> Form<'a> {
                 "is missing: send the recording in a part named `file`",
             ));
         };
-        let call = new_call(self.envelope.unwrap_or_default(), self.plain, self.sent_name)?;
+        let mut call = new_call(self.envelope.unwrap_or_default(), self.plain, self.sent_name)?;
+        call.audio_details = self.details;
         Ok((call, writer, media))
     }
 }

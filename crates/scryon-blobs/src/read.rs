@@ -5,14 +5,12 @@ use std::path::{Path as FilePath, PathBuf};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use object_store::{GetResultPayload, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
+use crate::local::{self, CHUNK};
 use crate::{BlobError, BlobKey, Blobs, path};
-
-/// Bytes read at once.
-const CHUNK: usize = 128 << 10;
 
 /// An object that is being read.
 pub struct BlobReader {
@@ -51,19 +49,22 @@ impl LocalCopy {
 impl Blobs {
     /// Opens an object for streaming.
     pub async fn reader(&self, key: &BlobKey) -> Result<BlobReader, BlobError> {
+        if let Some(file) = self.local_file(key)? {
+            let (bytes, stream) = local::stream(file).await?;
+            return Ok(BlobReader { bytes, stream });
+        }
         let found = self.store.get(&path(key)?).await?;
-        let bytes = found.meta.size;
-        let stream = match found.payload {
-            GetResultPayload::File(file, _path) => {
-                ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK).boxed()
-            }
-            GetResultPayload::Stream(stream) => stream.map_err(std::io::Error::other).boxed(),
-        };
-        Ok(BlobReader { bytes, stream })
+        Ok(BlobReader {
+            bytes: found.meta.size,
+            stream: found.into_stream().map_err(std::io::Error::other).boxed(),
+        })
     }
 
     /// The first bytes of an object, at most `length`.
     pub async fn head(&self, key: &BlobKey, length: u64) -> Result<Bytes, BlobError> {
+        if let Some(file) = self.local_file(key)? {
+            return local::head(file, length).await;
+        }
         let size = self.size(key).await?.ok_or_else(|| BlobError::Missing { key: key.to_string() })?;
         if size == 0 {
             return Ok(Bytes::new());
@@ -73,8 +74,7 @@ impl Blobs {
 
     /// The object as a file.
     pub async fn local_copy(&self, key: &BlobKey) -> Result<LocalCopy, BlobError> {
-        if let Some(root) = &self.local_root {
-            let path = root.join(key.as_str());
+        if let Some(path) = self.local_file(key)? {
             return match tokio::fs::try_exists(&path).await? {
                 true => Ok(LocalCopy { path, _copy: None }),
                 false => Err(BlobError::Missing { key: key.to_string() }),

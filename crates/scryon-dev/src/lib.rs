@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use scryon_domain::stage::StageKind;
 use scryon_runtime::serve::{WorkerKit, work};
 use scryon_runtime::{Context, Program, ProgramError, Stage, StoreLimits};
 
@@ -18,7 +19,8 @@ pub const PROGRAM: Program = Program {
 /// The stages of all workers.
 pub fn stages(ctx: &Context, kit: &WorkerKit) -> Result<Vec<Arc<dyn Stage>>, ProgramError> {
     let mut stages = scryon_transcription_worker::stages(ctx, kit, &scryon_transcription_worker::STAGES)?;
-    stages.extend(scryon_diarization_worker::stages(ctx, kit, &scryon_diarization_worker::STAGES)?);
+    // Assembly is among the first's already.
+    stages.extend(scryon_diarization_worker::stages(ctx, kit, &[StageKind::Diarization])?);
     stages.extend(scryon_analysis_worker::stages(ctx, kit, &scryon_analysis_worker::STAGES)?);
     Ok(stages)
 }

@@ -1,4 +1,4 @@
-//! Diarization: who spoke when.
+//! Diarization: who spoke when; and assembly, where diarization was what it waited for.
 
 mod diarization;
 
@@ -11,13 +11,13 @@ use scryon_runtime::{Context, Program, ProgramError, Stage, StoreLimits};
 /// The program.
 pub const PROGRAM: Program = Program {
     name: "scryon-diarization-worker",
-    about: "tells who spoke when",
+    about: "tells who spoke when and puts transcripts together",
     admin_port: 9103,
     limits: StoreLimits::WORKER,
 };
 
 /// The stages this program knows.
-pub const STAGES: [StageKind; 1] = [StageKind::Diarization];
+pub const STAGES: [StageKind; 2] = [StageKind::Diarization, StageKind::Assembly];
 
 /// Makes the stages named.
 pub fn stages(
@@ -26,8 +26,14 @@ pub fn stages(
     kinds: &[StageKind],
 ) -> Result<Vec<Arc<dyn Stage>>, ProgramError> {
     let mut stages: Vec<Arc<dyn Stage>> = Vec::new();
-    if kinds.contains(&StageKind::Diarization) {
-        stages.push(Arc::new(diarization::DiarizationStage::new(&ctx.config, &kit.http)?));
+    for kind in kinds {
+        match kind {
+            StageKind::Diarization => {
+                stages.push(Arc::new(diarization::DiarizationStage::new(&ctx.config, &kit.http)?));
+            }
+            StageKind::Assembly => stages.push(Arc::new(scryon_assembly::Assembly::new(&ctx.config))),
+            StageKind::Preprocessing | StageKind::Transcription | StageKind::Analysis => {}
+        }
     }
     Ok(stages)
 }

@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use scryon_blobs::{BlobError, BlobKey, Blobs, CallKeys, LocalCopy};
 use scryon_domain::failure::FailureCode;
 use scryon_domain::stage::StageKind;
+use scryon_providers::media::AudioFacts;
 use scryon_providers::{Audio, AudioFile, Pieces};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,19 @@ pub struct AudioDetails {
     /// Why not, where that was not the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_reason: Option<String>,
+}
+
+impl From<AudioFacts> for AudioDetails {
+    fn from(facts: AudioFacts) -> Self {
+        Self {
+            duration_seconds: facts.duration_seconds,
+            channels: Some(facts.channels),
+            codec: Some(facts.codec),
+            sample_rate: Some(facts.sample_rate),
+            prepared: false,
+            fallback_reason: None,
+        }
+    }
 }
 
 /// The recording of a call, prepared where it was prepared.

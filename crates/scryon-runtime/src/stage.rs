@@ -32,6 +32,11 @@ pub trait Stage: Send + Sync + 'static {
     /// Whether the work is short or waits for others, so that a delivery may be carried through it.
     fn is_light(&self) -> bool;
 
+    /// Whether the work is switched off: a run may begin behind it.
+    fn is_off(&self) -> bool {
+        false
+    }
+
     /// The purchase to record together with the claim, where the first engine is paid.
     fn intent(&self, call_id: CallId, run_no: i32) -> Option<JobIntent>;
 

@@ -17,7 +17,7 @@ use scryon_domain::hint::{Hint, HintError};
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_domain::trace::TraceParent;
 use scryon_queue::{Consumers, Delivery, Observer, QueueSettings, Subscription, Topology};
-use scryon_store::{Claimant, Lease, Started, Unclaimed};
+use scryon_store::{Advanced, Beginning, Claimant, Lease, StoreError, Unclaimed};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -139,7 +139,7 @@ impl Worker {
 fn continuation_of(stage: &dyn Stage) -> Option<StageKind> {
     match stage.kind() {
         StageKind::Preprocessing if stage.is_light() => Some(StageKind::Transcription),
-        StageKind::Transcription => Some(StageKind::Assembly),
+        StageKind::Transcription | StageKind::Diarization => Some(StageKind::Assembly),
         _ => None,
     }
 }
@@ -244,9 +244,12 @@ impl Shared {
         let mut patience = Patience::new(&self.stopping);
         loop {
             match self.claim_once(hint, &claimant).await {
-                Ok(ClaimOnce::Held(lease)) => {
+                Ok(ClaimOnce::Held { lease, announce, behind }) => {
                     self.deps.crash_point("C7");
-                    return self.with_slot_of(lease, hint, slot).await;
+                    if !announce.is_empty() {
+                        self.announcer.announce(&announce, Some(trace)).await;
+                    }
+                    return self.with_slot_of(lease, hint, slot, behind).await;
                 }
                 Ok(ClaimOnce::Announce(hints)) if hints.is_empty() => return Claimed::Nothing,
                 Ok(ClaimOnce::Announce(hints)) => return Claimed::Announce(hints),
@@ -265,12 +268,22 @@ impl Shared {
         }
     }
 
-    /// A redelivered hint may have found a later stage that it was carried into; work there needs its slot.
-    async fn with_slot_of(&self, lease: Box<Lease>, hint: &Hint, slot: Slot) -> Claimed {
+    /// A run may begin at a later stage than the hint's, and a redelivered hint may have found one that it was
+    /// carried into; work there needs its slot. `behind`: the one that was taken for that.
+    async fn with_slot_of(
+        &self,
+        lease: Box<Lease>,
+        hint: &Hint,
+        slot: Slot,
+        behind: Option<Slot>,
+    ) -> Claimed {
         if lease.stage == hint.stage {
             return Claimed::Held(lease, slot);
         }
         drop(slot);
+        if let Some(slot) = behind {
+            return Claimed::Held(lease, slot);
+        }
         match self.stages.get(&lease.stage) {
             Some(entry) => match entry.slots.acquire(hint.lane).await {
                 Some(slot) => Claimed::Held(lease, slot),
@@ -280,11 +293,7 @@ impl Shared {
         }
     }
 
-    async fn claim_once(
-        &self,
-        hint: &Hint,
-        claimant: &Claimant,
-    ) -> Result<ClaimOnce, scryon_store::StoreError> {
+    async fn claim_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {
         let store = &self.deps.store;
         let (mut run_no, mut stage) = (hint.run_no, hint.stage);
         if claimant.redelivered
@@ -292,28 +301,43 @@ impl Shared {
         {
             (run_no, stage) = (Some(run), held);
         }
-        let Some(run_no) = run_no else {
-            let assembles = self.stages.contains_key(&StageKind::Assembly);
-            return Ok(match store.run_start(hint.call_id, claimant, assembles).await? {
-                Started::Held(lease) => ClaimOnce::Held(lease),
-                Started::Announce(next) => ClaimOnce::Announce(vec![next]),
-                // It was carried as far as it went; what follows was perhaps never announced.
-                Started::NotQueued if claimant.redelivered => {
-                    ClaimOnce::Announce(store.stages_pending(hint.call_id).await?)
-                }
-                Started::Finished | Started::NotQueued => ClaimOnce::Announce(Vec::new()),
-            });
-        };
+        let Some(run_no) = run_no else { return self.start_once(hint, claimant).await };
         let Some(entry) = self.stages.get(&stage) else { return Ok(ClaimOnce::Announce(Vec::new())) };
         let intent = entry.stage.intent(hint.call_id, run_no);
         if let Some(lease) = store.stage_claim(hint.call_id, run_no, stage, claimant, intent.as_ref()).await?
         {
-            return Ok(ClaimOnce::Held(Box::new(lease)));
+            return Ok(ClaimOnce::Held { lease: Box::new(lease), announce: Vec::new(), behind: None });
         }
         Ok(match store.stage_why_not(hint.call_id, run_no, stage, claimant).await? {
             Unclaimed::OwnerAlive => ClaimOnce::OwnerAlive,
             Unclaimed::Done(pending) => ClaimOnce::Announce(pending),
             Unclaimed::Superseded | Unclaimed::NotDue => ClaimOnce::Announce(Vec::new()),
+        })
+    }
+
+    async fn start_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {
+        let store = &self.deps.store;
+        let off = self.stages.get(&hint.stage).filter(|e| e.stage.is_off());
+        // The run has no number yet; the purchase of the stage behind preprocessing does not depend on it.
+        let next = off.and_then(|e| self.continuation(e, hint.lane, claimant.hint_id, (hint.call_id, 0)));
+        let (go_on, behind) = next.unzip();
+        let beginning = Beginning {
+            assembles: self.stages.contains_key(&StageKind::Assembly),
+            unprepared: off.is_some(),
+            go_on,
+        };
+        Ok(match store.run_start(hint.call_id, claimant, &beginning).await? {
+            Some(Advanced { held: Some(lease), announce }) => {
+                if off.is_some() && lease.stage != hint.stage {
+                    ending::log_skipped(hint.stage, lease.run_no);
+                }
+                let behind = behind.filter(|_| lease.stage != StageKind::Assembly);
+                ClaimOnce::Held { lease, announce, behind }
+            }
+            Some(Advanced { held: None, announce }) => ClaimOnce::Announce(announce),
+            // It was carried as far as it went; what follows was perhaps never announced.
+            None if claimant.redelivered => ClaimOnce::Announce(store.stages_pending(hint.call_id).await?),
+            None => ClaimOnce::Announce(Vec::new()),
         })
     }
 
@@ -414,7 +438,13 @@ enum Claimed {
 }
 
 enum ClaimOnce {
-    Held(Box<Lease>),
+    Held {
+        lease: Box<Lease>,
+        /// Stages that the same step left to others.
+        announce: Vec<Hint>,
+        /// A slot of a later stage than the hint's.
+        behind: Option<Slot>,
+    },
     OwnerAlive,
     Announce(Vec<Hint>),
 }

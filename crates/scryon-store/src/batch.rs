@@ -17,9 +17,9 @@ use crate::db::{Connections, Statement, StoreError};
 
 /// Most steps of one statement: what they lock is held until the last one is done.
 const TOGETHER: usize = 32;
-/// Least time between the starts of two statements of a lane. Under load it gathers company for each step;
-/// a lane that was quiet for longer sends at once.
-const PACE: Duration = Duration::from_millis(5);
+/// After how many statements a lane's plans are made anew for the first time, and by what that grows each time:
+/// plans made while the tables were small are kept by the session, and may read the wrong index.
+const PLANS_ANEW: (u64, u64) = (16, 8);
 
 /// A function of the database that takes an array of steps and gives rows that name their call.
 pub(crate) type Step = &'static str;
@@ -40,19 +40,22 @@ struct Asked<T> {
 /// One queue for each kind of step, each with one statement on its way.
 pub(crate) struct Batches<T> {
     connections: Connections,
+    pace: Duration,
     lanes: Arc<Mutex<HashMap<Step, mpsc::UnboundedSender<Asked<T>>>>>,
 }
 
 impl<T> Clone for Batches<T> {
     fn clone(&self) -> Self {
-        Self { connections: self.connections.clone(), lanes: self.lanes.clone() }
+        Self { connections: self.connections.clone(), pace: self.pace, lanes: self.lanes.clone() }
     }
 }
 
 impl<T: OfCall + QueryableByName<Pg> + Send + 'static> Batches<T> {
     /// `connections`: for steps that are sent again apart; each lane opens one of its own besides.
-    pub(crate) fn new(connections: Connections) -> Self {
-        Self { connections, lanes: Arc::default() }
+    /// `pace`: least time between the starts of two statements of a lane. Under load it gathers company for
+    /// each step; a lane that was quiet for longer sends at once.
+    pub(crate) fn new(connections: Connections, pace: Duration) -> Self {
+        Self { connections, pace, lanes: Arc::default() }
     }
 
     /// Does one step of one call; `step` is what the function's composite type says.
@@ -81,6 +84,7 @@ impl<T: OfCall + QueryableByName<Pg> + Send + 'static> Batches<T> {
             text: format!("select * from {name}($1::text::jsonb)").into(),
             own: self.connections.one()?,
             others: self.connections.clone(),
+            pace: self.pace,
         };
         tokio::spawn(lane.serve(receiver));
         lanes.insert(name, sender.clone());
@@ -92,6 +96,7 @@ struct Lane {
     text: Arc<str>,
     own: Connections,
     others: Connections,
+    pace: Duration,
 }
 
 impl Lane {
@@ -102,6 +107,7 @@ impl Lane {
     ) {
         let mut waiting = VecDeque::new();
         let mut next = Instant::now();
+        let (mut sent, mut plans_end) = (0, PLANS_ANEW.0);
         loop {
             if waiting.is_empty() {
                 let Some(first) = asked.recv().await else { return };
@@ -111,7 +117,13 @@ impl Lane {
             while let Ok(one) = asked.try_recv() {
                 waiting.push_back(one);
             }
-            next = Instant::now() + PACE;
+            sent += 1;
+            if sent == plans_end {
+                plans_end *= PLANS_ANEW.1;
+                // Where it fails the statement after it fails too, and says why.
+                let _old_plans = self.own.effect(Statement::new("discard plans")).await;
+            }
+            next = Instant::now() + self.pace;
             if let Some(refused) = run(&self.own, &self.text, take(&mut waiting)).await {
                 self.retry_apart(refused);
             }

@@ -32,6 +32,8 @@ pub struct NewCall {
     pub audio_content_type: String,
     pub audio_bytes: i64,
     pub audio_sha256: Vec<u8>,
+    /// What the recording is, where its header could be read on the way.
+    pub audio_details: Option<Value>,
 }
 
 impl std::fmt::Debug for NewCall {
@@ -79,6 +81,7 @@ struct AcceptStep<'a> {
     audio_type: &'a str,
     audio_bytes: i64,
     audio_sha256: String,
+    audio_details: Option<&'a Value>,
     route: Option<&'static str>,
     key: Option<&'a str>,
     response: Option<&'a Value>,
@@ -293,6 +296,7 @@ impl Store {
             audio_type: &call.audio_content_type,
             audio_bytes: call.audio_bytes,
             audio_sha256: bytea(&call.audio_sha256),
+            audio_details: call.audio_details.as_ref(),
             route: key.map(|k| k.route),
             key: key.map(|k| k.key.as_str()),
             response: key.map(|k| &k.response),

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::batch::Step;
 use crate::db::{Statement, Store, StoreError};
+use crate::finish::{Advanced, Continuation, GoOnStep, advanced};
 use crate::lease::{ClaimStep, Fence, JobIntent, Lease, LeaseRow, json_error, word};
 
 /// How long a lease lives without a heartbeat.
@@ -31,17 +32,15 @@ pub struct Claimant {
     pub redelivered: bool,
 }
 
-/// What became of a start hint.
-#[derive(Debug)]
-pub enum Started {
-    /// A run has begun and its first stage is held by this worker.
-    Held(Box<Lease>),
-    /// A run has begun at a stage that another program works on: announce it.
-    Announce(Hint),
-    /// The call left QUEUED for a final status: an input was gone.
-    Finished,
-    /// The call is not QUEUED (or not there): a duplicate hint.
-    NotQueued,
+/// How a worker wants to begin a run.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    /// It works on assembly, where the run begins when the recording is gone.
+    pub assembles: bool,
+    /// Preprocessing is switched off: where the recording is known well enough, the run begins behind it.
+    pub unprepared: bool,
+    /// The stage it would go on with there.
+    pub go_on: Option<Continuation>,
 }
 
 /// Why a claim gave nothing, and what to do with the delivery.
@@ -71,6 +70,13 @@ struct StartStep<'a> {
     hint: HintId,
     again: f64,
     assembles: bool,
+    unprepared: bool,
+    /// From here on as in a Finish of preprocessing.
+    stage: &'static str,
+    bit: i32,
+    to_analyse: bool,
+    #[serde(flatten)]
+    go_on: Option<GoOnStep<'a>>,
 }
 
 /// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
@@ -132,12 +138,13 @@ impl Store {
     /// Takes a call out of QUEUED: the only way out, a compare-and-set that raises `run_no`. With its audio
     /// gone, a call whose raw transcript and diarization are kept begins at assembly; one that has results
     /// returns to COMPLETED with them; any other fails with `temp_audio_expired`.
+    /// `None`: the call is not QUEUED (or not there), which means a duplicate hint.
     pub async fn run_start(
         &self,
         call_id: CallId,
         claimant: &Claimant,
-        works_on_assembly: bool,
-    ) -> Result<Started, StoreError> {
+        beginning: &Beginning,
+    ) -> Result<Option<Advanced>, StoreError> {
         let step = StartStep {
             call_id,
             token: LeaseToken::fresh(),
@@ -145,20 +152,14 @@ impl Store {
             lease: LEASE.as_secs_f64(),
             hint: claimant.hint_id,
             again: ANNOUNCE_AGAIN.as_secs_f64(),
-            assembles: works_on_assembly,
+            assembles: beginning.assembles,
+            unprepared: beginning.unprepared,
+            stage: StageKind::Preprocessing.as_str(),
+            bit: StageKind::Preprocessing.bit(),
+            to_analyse: true,
+            go_on: beginning.go_on.as_ref().map(Continuation::step),
         };
-        let rows = self.steps.rows(START, call_id.0, &step).await?;
-        let Some(row) = rows.into_iter().next() else { return Ok(Started::NotQueued) };
-        if row.is_held() {
-            return Ok(Started::Held(Box::new(row.into_lease()?)));
-        }
-        match row.pending_stage() {
-            None => Ok(Started::Finished),
-            Some(next) => {
-                let (run_no, next) = (row.run_no(), next?);
-                Ok(Started::Announce(next_hint(call_id, run_no, next)))
-            }
-        }
+        advanced(self.steps.rows(START, call_id.0, &step).await?)
     }
 
     /// Claims one stage of one run. For a paid engine the purchase is recorded in the same statement.

@@ -109,6 +109,11 @@ impl std::fmt::Debug for StoreSettings {
     }
 }
 
+/// Nobody waits for a worker's step: throughput is worth more than its 20 ms.
+const STEP_PACE: Duration = Duration::from_millis(20);
+/// A client waits for its 202.
+const ACCEPT_PACE: Duration = Duration::from_millis(5);
+
 /// A pooled connection.
 pub(crate) type Conn = Object<AsyncPgConnection>;
 
@@ -144,7 +149,7 @@ impl Store {
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(settings)?;
         let by_key = connections.by_key()?;
-        let (steps, accepts) = (Batches::new(by_key.clone()), Batches::new(by_key));
+        let (steps, accepts) = (Batches::new(by_key.clone(), STEP_PACE), Batches::new(by_key, ACCEPT_PACE));
         Ok(Self { connections, steps, accepts })
     }
 
@@ -171,7 +176,7 @@ impl Store {
 
     /// Runs one statement for its effect; gives the number of rows it returned or touched.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<usize, StoreError> {
-        self.connections.run(async move |conn| statement.execute(conn).await).await
+        self.connections.effect(statement).await
     }
 
     /// Answers whether Postgres works at all.
@@ -230,6 +235,10 @@ impl Connections {
         T: QueryableByName<Pg> + Send + 'static,
     {
         self.run(async move |conn| statement.load::<T>(conn).await).await
+    }
+
+    pub(crate) async fn effect(&self, statement: Statement) -> Result<usize, StoreError> {
+        self.run(async move |conn| statement.execute(conn).await).await
     }
 
     async fn run<R>(

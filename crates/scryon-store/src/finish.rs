@@ -4,14 +4,14 @@
 
 use scryon_domain::analysis::{ActionItemDraft, Priority, SentimentSummary};
 use scryon_domain::hint::Hint;
-use scryon_domain::ids::{CallId, HintId, JobId, LeaseToken};
+use scryon_domain::ids::{HintId, JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
 use scryon_domain::status::SkipReason;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::batch::Step;
-use crate::claim::{ANNOUNCE_AGAIN, LEASE, next_hint};
+use crate::claim::{ANNOUNCE_AGAIN, LEASE};
 use crate::db::{Store, StoreError};
 use crate::lease::{Fence, JobIntent, Lease, LeaseRow, bytea};
 
@@ -71,11 +71,11 @@ pub struct Continuation {
     pub intent: Option<JobIntent>,
 }
 
-/// What a Finish did.
+/// Where a Start or a Finish took a call.
 #[derive(Debug, Default)]
-pub struct Finished {
-    /// The stage this worker goes on with, where it asked for one that became ready.
-    pub continued: Option<Box<Lease>>,
+pub struct Advanced {
+    /// The stage this worker holds now, where it asked for one that became ready.
+    pub held: Option<Box<Lease>>,
     /// Stages that wait for a worker: to be announced, then the delivery is acknowledged.
     pub announce: Vec<Hint>,
 }
@@ -140,7 +140,7 @@ struct SettlementStep {
 }
 
 #[derive(Serialize)]
-struct GoOnStep<'a> {
+pub(crate) struct GoOnStep<'a> {
     k_stage: &'static str,
     k_token: LeaseToken,
     k_owner: &'a str,
@@ -176,7 +176,7 @@ impl Store {
         lease: &Lease,
         output: &StageOutput,
         go_on: Option<&Continuation>,
-    ) -> Result<Option<Finished>, StoreError> {
+    ) -> Result<Option<Advanced>, StoreError> {
         self.finish(lease, FinishStep { go_on: go_on.map(Continuation::step), ..step(lease, output) }).await
     }
 
@@ -186,7 +186,7 @@ impl Store {
         lease: &Lease,
         output: &StageOutput,
         analysis_enabled: bool,
-    ) -> Result<Option<Finished>, StoreError> {
+    ) -> Result<Option<Advanced>, StoreError> {
         self.finish(lease, FinishStep { to_analyse: analysis_enabled, ..step(lease, output) }).await
     }
 
@@ -196,7 +196,7 @@ impl Store {
         lease: &Lease,
         output: &StageOutput,
         effects: &AnalysisEffects,
-    ) -> Result<Option<Finished>, StoreError> {
+    ) -> Result<Option<Advanced>, StoreError> {
         let effects = EffectsStep {
             title: effects.suggested_title.as_deref(),
             summary: effects.short_summary.as_deref(),
@@ -207,9 +207,9 @@ impl Store {
         self.finish(lease, FinishStep { effects: Some(effects), ..step(lease, output) }).await
     }
 
-    async fn finish(&self, lease: &Lease, step: FinishStep<'_>) -> Result<Option<Finished>, StoreError> {
+    async fn finish(&self, lease: &Lease, step: FinishStep<'_>) -> Result<Option<Advanced>, StoreError> {
         let rows = self.steps.rows(FINISH, lease.call_id.0, &step).await?;
-        finished(lease.call_id, lease.run_no, rows)
+        advanced(rows)
     }
 }
 
@@ -245,7 +245,7 @@ fn step<'a>(lease: &Lease, output: &'a StageOutput) -> FinishStep<'a> {
 }
 
 impl Continuation {
-    fn step(&self) -> GoOnStep<'_> {
+    pub(crate) fn step(&self) -> GoOnStep<'_> {
         GoOnStep {
             k_stage: self.stage.as_str(),
             k_token: LeaseToken::fresh(),
@@ -294,17 +294,17 @@ fn sentiment_json(mood: &SentimentSummary) -> Value {
     })
 }
 
-/// Rows of a Finish: none when the fence held, else one per stage that became ready (or one blank).
-fn finished(call_id: CallId, run_no: i32, rows: Vec<LeaseRow>) -> Result<Option<Finished>, StoreError> {
+/// Rows of a Start or a Finish: none when the fence held, else one per stage that became ready (or one blank).
+pub(crate) fn advanced(rows: Vec<LeaseRow>) -> Result<Option<Advanced>, StoreError> {
     if rows.is_empty() {
         return Ok(None);
     }
-    let mut done = Finished::default();
+    let mut done = Advanced::default();
     for row in rows {
         if row.is_held() {
-            done.continued = Some(Box::new(row.into_lease()?));
-        } else if let Some(next) = row.pending_stage() {
-            done.announce.push(next_hint(call_id, run_no, next?));
+            done.held = Some(Box::new(row.into_lease()?));
+        } else if let Some(hint) = row.hint() {
+            done.announce.push(hint?);
         }
     }
     Ok(Some(done))

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use scryon_domain::assembly::{Direction, PartyFacts};
+use scryon_domain::hint::Hint;
 use scryon_domain::ids::{CallId, HintId, JobId, LeaseToken, TenantId, UserId};
 use scryon_domain::stage::{Lane, StageKind};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::batch::OfCall;
+use crate::claim::next_hint;
 use crate::db::StoreError;
 
 /// What a worker holds while it works on a stage.
@@ -197,19 +199,16 @@ impl LeaseRow {
         self.state.as_deref() == Some("RUNNING")
     }
 
-    pub(crate) fn run_no(&self) -> i32 {
-        self.run_no
-    }
-
-    /// The stage of a row that this statement made PENDING.
-    pub(crate) fn pending_stage(&self) -> Option<Result<(StageKind, Lane, TenantId), StoreError>> {
+    /// The hint of a stage that this statement made PENDING.
+    pub(crate) fn hint(&self) -> Option<Result<Hint, StoreError>> {
         (self.state.as_deref() == Some("PENDING")).then(|| self.place())
     }
 
-    /// The stage of a row, and where it is announced.
-    pub(crate) fn place(&self) -> Result<(StageKind, Lane, TenantId), StoreError> {
+    /// A hint for the stage of a row.
+    pub(crate) fn place(&self) -> Result<Hint, StoreError> {
         let stage = word(self.stage.as_deref().unwrap_or_default())?;
-        Ok((stage, word(&self.lane)?, TenantId(self.tenant_id.clone())))
+        let tenant = TenantId(self.tenant_id.clone());
+        Ok(next_hint(CallId(self.call_id), self.run_no, (stage, word(&self.lane)?, tenant)))
     }
 
     pub(crate) fn into_lease(self) -> Result<Lease, StoreError> {

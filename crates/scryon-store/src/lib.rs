@@ -23,12 +23,12 @@ pub use actions::ActionItemRow;
 pub use calls::{
     CallDetailRow, CallListRow, CallStatusRow, CompletedKey, DocumentRow, ListPosition, NewCall, Owner,
 };
-pub use claim::{ANNOUNCE_AGAIN, Claimant, LEASE, OWNER_SILENCE, Started, Unclaimed};
+pub use claim::{ANNOUNCE_AGAIN, Beginning, Claimant, LEASE, OWNER_SILENCE, Unclaimed};
 pub use db::{Store, StoreError, StoreSettings};
 pub use dead_letters::DeadLetter;
 pub use dispatch::{Announced, CallCount, Due, LEADERSHIP};
 pub use finish::{
-    AnalysisEffects, Continuation, Finished, JobSettlement, OutputObject, StageEvent, StageOutput,
+    Advanced, AnalysisEffects, Continuation, JobSettlement, OutputObject, StageEvent, StageOutput,
 };
 pub use heartbeat::HeldLease;
 pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState};

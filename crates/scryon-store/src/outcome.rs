@@ -121,7 +121,7 @@ impl Store {
         };
         let rows = self.steps.rows(SET_BACK, lease.call_id.0, &step).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        let mut hint = next_hint(lease.call_id, lease.run_no, row.place()?);
+        let mut hint = row.place()?;
         hint.reason = HintReason::Retry;
         Ok(Some(hint))
     }

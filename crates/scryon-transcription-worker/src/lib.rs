@@ -1,6 +1,5 @@
-//! Preprocessing, transcription and assembly: what makes a transcript. One file per stage.
+//! Preprocessing, transcription and (of `scryon-assembly`) assembly: what makes a transcript. One file per stage.
 
-mod assembly;
 mod preprocessing;
 mod transcription;
 
@@ -34,7 +33,7 @@ pub fn stages(
             StageKind::Transcription => {
                 stages.push(Arc::new(transcription::Transcription::new(&ctx.config, &kit.http)?));
             }
-            StageKind::Assembly => stages.push(Arc::new(assembly::Assembly::new(&ctx.config))),
+            StageKind::Assembly => stages.push(Arc::new(scryon_assembly::Assembly::new(&ctx.config))),
             StageKind::Diarization | StageKind::Analysis => {}
         }
     }

@@ -114,14 +114,8 @@ impl Preprocessing {
         started: Instant,
     ) -> Result<StageOutput, StageError> {
         let facts = self.look(cx, audio).await?;
-        let details = AudioDetails {
-            duration_seconds: facts.as_ref().and_then(|f| f.duration_seconds),
-            channels: facts.as_ref().map(|f| f.channels),
-            codec: facts.as_ref().map(|f| f.codec.clone()),
-            sample_rate: facts.as_ref().map(|f| f.sample_rate),
-            prepared: false,
-            fallback_reason: fallback_reason.map(str::to_owned),
-        };
+        let mut details = facts.map(AudioDetails::from).unwrap_or_default();
+        details.fallback_reason = fallback_reason.map(str::to_owned);
         let mut event = completed(EVENT, None, started);
         event.error_code = fallback_reason.map(str::to_owned);
         Ok(StageOutput {
@@ -152,6 +146,10 @@ impl Stage for Preprocessing {
     }
 
     fn is_light(&self) -> bool {
+        !self.enabled
+    }
+
+    fn is_off(&self) -> bool {
         !self.enabled
     }
 

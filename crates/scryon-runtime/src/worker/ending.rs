@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use scryon_domain::failure::FailureCode;
-use scryon_domain::ids::HintId;
-use scryon_domain::stage::StageKind;
-use scryon_store::{Continuation, Finished, JobEndState, Lease, Setback, StageEvent, TokenState};
+use scryon_domain::ids::{CallId, HintId};
+use scryon_domain::stage::{Lane, StageKind};
+use scryon_store::{Advanced, Continuation, JobEndState, Lease, Setback, StageEvent, TokenState};
 use tracing::{debug, info, warn};
 
 use super::{Shared, StageEntry, Step, event_of};
@@ -36,12 +36,12 @@ impl Shared {
             return ("waiting", self.apply_setback(cx.lease, &setback).await);
         }
         let skipped = matches!(&done, StageDone::Output(o) | StageDone::Analysis { output: o, .. } if o.skipped.is_some());
-        let next = self.continuation(entry, cx.lease, hint_id);
+        let next = self.continuation(entry, cx.lease.lane, hint_id, (cx.lease.call_id, cx.lease.run_no));
         let finished = self.finish(cx.lease, &done, next.as_ref().map(|(c, _)| c)).await;
         match finished {
-            Some(Finished { continued, announce }) => {
+            Some(Advanced { held, announce }) => {
                 log_finished(cx.lease, started);
-                let step = match (continued, next) {
+                let step = match (held, next) {
                     (Some(lease), Some((_, slot))) => Step::GoOn(lease, slot, announce),
                     _ => Step::Announce(announce, None),
                 };
@@ -52,24 +52,25 @@ impl Shared {
     }
 
     /// The next stage and a slot for it, where this worker can go on at once.
-    fn continuation(
+    pub(super) fn continuation(
         &self,
         entry: &StageEntry,
-        lease: &Lease,
+        lane: Lane,
         hint_id: HintId,
+        (call_id, run_no): (CallId, i32),
     ) -> Option<(Continuation, Slot)> {
         if self.stopping.is_cancelled() {
             return None;
         }
         let kind = entry.next?;
         let next = self.stages.get(&kind)?;
-        let slot = next.slots.try_acquire(lease.lane)?;
-        let intent = next.stage.intent(lease.call_id, lease.run_no);
+        let slot = next.slots.try_acquire(lane)?;
+        let intent = next.stage.intent(call_id, run_no);
         Some((Continuation { stage: kind, owner: self.deps.owner.to_string(), hint_id, intent }, slot))
     }
 
     /// Finishes, however long Postgres is away. An answer that was lost is looked up by the token.
-    async fn finish(&self, lease: &Lease, done: &StageDone, next: Option<&Continuation>) -> Option<Finished> {
+    async fn finish(&self, lease: &Lease, done: &StageDone, next: Option<&Continuation>) -> Option<Advanced> {
         let store = &self.deps.store;
         let mut patience = Patience::new(&self.giving_up);
         loop {
@@ -95,7 +96,7 @@ impl Shared {
                 return None;
             }
             match store.stage_token_state(lease).await {
-                Ok(TokenState::Over(announce)) => return Some(Finished { continued: None, announce }),
+                Ok(TokenState::Over(announce)) => return Some(Advanced { held: None, announce }),
                 Ok(TokenState::Gone) => return None,
                 Ok(TokenState::StillRunning) | Err(_) => {}
             }
@@ -256,5 +257,16 @@ fn log_finished(lease: &Lease, started: Instant) {
         run = lease.run_no,
         durationMs = started.elapsed().as_millis() as u64,
         "stage done"
+    );
+}
+
+pub(super) fn log_skipped(stage: StageKind, run: i32) {
+    info!(
+        event = "PIPELINE",
+        stage = event_of(stage),
+        status = "SKIPPED",
+        run,
+        durationMs = 0u64,
+        "stage skipped"
     );
 }

@@ -51,7 +51,9 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let work = arguments.work.clone();
     let ended = bench(arguments).await;
-    remove_storage(&work);
+    if std::env::var_os("BENCH_KEEP").is_none() {
+        remove_storage(&work);
+    }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,4 +1,6 @@
 //! Assembly: words and turns become a speaker-labelled transcript. The work itself is pure (scryon-domain).
+//!
+//! A crate of its own, because whichever worker makes the last of its inputs goes on with it at once.
 
 use std::time::Instant;
 
@@ -16,14 +18,20 @@ use scryon_runtime::{Stage, StageContext, StageDone, StageError, StageErrorKind,
 use scryon_store::{JobIntent, StageOutput};
 use serde_json::json;
 
-pub(crate) struct Assembly {
+/// Words and segments of a call that is assembled in about a millisecond.
+const SHORT: usize = 500;
+
+/// The stage.
+#[derive(Debug)]
+pub struct Assembly {
     channel_roles: Vec<SpeakerRole>,
     analysis_enabled: bool,
     slots: usize,
 }
 
 impl Assembly {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// Reads what it needs to know.
+    pub fn new(config: &Config) -> Self {
         Self {
             channel_roles: config.engines.channel_roles.0.clone(),
             analysis_enabled: config.engines.analysis_enabled,
@@ -45,6 +53,20 @@ impl Assembly {
         })?;
         cx.read(key).await
     }
+}
+
+/// A long call takes its time on a thread of its own; handing a short one over costs more than it takes.
+async fn assembled(input: AssemblyInput) -> Result<Transcript, StageError> {
+    if input.raw.words.len() + input.raw.segments.len() <= SHORT {
+        return Ok(assemble(&input));
+    }
+    tokio::task::spawn_blocking(move || assemble(&input)).await.map_err(|e| {
+        StageError::new(
+            StageErrorKind::Suspect(FailureCode::AssemblyFailed),
+            "assembly_panicked",
+            e.to_string(),
+        )
+    })
 }
 
 #[async_trait]
@@ -82,14 +104,7 @@ impl Stage for Assembly {
             voice_match: VoiceMatch::Disabled,
         };
         let assembling = Instant::now();
-        let transcript: Transcript =
-            tokio::task::spawn_blocking(move || assemble(&input)).await.map_err(|e| {
-                StageError::new(
-                    StageErrorKind::Suspect(FailureCode::AssemblyFailed),
-                    "assembly_panicked",
-                    e.to_string(),
-                )
-            })?;
+        let transcript = assembled(input).await?;
         cx.deps.metrics.normalization_duration.observe(assembling.elapsed().as_secs_f64());
         let object = cx.write(DocumentName::Normalized, &transcript).await?;
         let output = StageOutput {
