@@ -77,7 +77,8 @@ create table call_artifacts (
     details        jsonb,
     primary key (call_id, artifact_type)
 );
-create index call_artifacts_audio on call_artifacts (created_at) where artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO');
+-- For retention alone: `is true` keeps the look-ups of a call's recording out of it, which belong to the key.
+create index call_artifacts_audio on call_artifacts (created_at) where (artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO')) is true;
 
 create table action_items (
     id                       uuid primary key default gen_random_uuid(),

@@ -34,14 +34,16 @@ create table call_stages (
     finished_at    timestamptz,
     primary key (call_id, run_no, stage),
     check ((state = 'RUNNING') <= (lease_token is not null and lease_until is not null)),
+    check ((state in ('PENDING', 'WAITING')) <= (publish_due is not null)),
     check ((state = 'SKIPPED') = (skip_reason is not null)),
     -- A stage that waits for its next try carries the code of the last one.
     check ((state = 'FAILED') <= (error_code is not null)),
     check ((state in ('SUCCEEDED', 'SKIPPED')) <= (error_code is null))
 ) with (fillfactor = 70); -- a stage is written two or three times, best within its page
--- Each live row is in exactly one of these small indexes.
-create index call_stages_due on call_stages (publish_due) where state in ('PENDING', 'WAITING');
-create index call_stages_leases on call_stages (lease_until) where state = 'RUNNING';
+-- Each live row is in exactly one of these small indexes, which are for sweeps alone: a condition on `state` does
+-- not lead into them, where a worker's look-up by key would have to read past the rows that were live before.
+create index call_stages_due on call_stages (publish_due) where publish_due is not null;
+create index call_stages_leases on call_stages (lease_until) where lease_until is not null;
 
 -- The purchase ledger. No foreign key: it outlives calls. The key leaves the run out, so that a reset finds
 -- what was already bought; a row is live while its answer can still serve.

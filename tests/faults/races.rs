@@ -61,6 +61,7 @@ impl Lane {
                 connect_timeout: PATIENCE,
                 statement_timeout: PATIENCE,
                 lock_timeout: None,
+                step_pace: Duration::ZERO,
             })
         };
         Self {

@@ -92,6 +92,7 @@ async fn a_finish_waits_for_an_operators_open_reset_and_then_writes_nothing() {
         connect_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(30),
         lock_timeout: None,
+        step_pace: Duration::ZERO,
     })
     .unwrap();
     let id = queued_call(&database).await;

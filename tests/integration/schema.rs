@@ -160,7 +160,7 @@ async fn a_typed_delete_takes_children_and_leaves_a_tombstone() {
     let database = database().await;
     let id = one_call(&database, "TRANSCRIBING", None).await;
     for sql in [
-        "insert into call_stages (call_id, run_no, stage, tenant_id, state) values ($1, 1, 'analysis', 'default', 'PENDING')",
+        "insert into call_stages (call_id, run_no, stage, tenant_id, state, publish_due) values ($1, 1, 'analysis', 'default', 'PENDING', now())",
         "insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no) values ($1, 'TEMP_AUDIO', 'k', 'audio/wav', 1, 0)",
         "insert into provider_jobs (id, tenant_id, stage, engine, params_hash, audio_sha256, purchase_no, state, cause, call_id, run_no)
          values (gen_random_uuid(), 'default', 'transcription', 'e', '\\x00', '\\x00', 1, 'succeeded', 'first', $1, 1)",

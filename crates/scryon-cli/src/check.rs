@@ -18,6 +18,7 @@ pub(crate) async fn check(database: Option<&str>, amqp: Option<&str>) -> Result<
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(3),
             lock_timeout: None,
+            step_pace: Duration::ZERO,
         };
         let store = Store::new(&settings).map_err(Failure::from_store)?;
         store.ping().await.map_err(Failure::from_store)?;

@@ -166,6 +166,7 @@ fn migration_store(config: &Config) -> Result<Store, Failure> {
         connect_timeout: Duration::from_secs(3),
         statement_timeout: Duration::from_secs(600),
         lock_timeout: None,
+        step_pace: Duration::ZERO,
     })
     .map_err(Failure::from_store)
 }

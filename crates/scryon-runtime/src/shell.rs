@@ -274,6 +274,7 @@ fn store_settings(program: &Program, config: &Config) -> StoreSettings {
         connect_timeout: Duration::from_secs(3),
         statement_timeout: program.limits.statement_timeout,
         lock_timeout: program.limits.lock_timeout,
+        step_pace: config.servers.step_pace.0,
     }
 }
 

@@ -101,6 +101,8 @@ pub struct StoreSettings {
     pub statement_timeout: Duration,
     /// An operator's open transaction makes a worker retry instead of hanging.
     pub lock_timeout: Option<Duration>,
+    /// Least time between two statements of one kind of step; see [`Batches::new`].
+    pub step_pace: Duration,
 }
 
 impl std::fmt::Debug for StoreSettings {
@@ -109,9 +111,7 @@ impl std::fmt::Debug for StoreSettings {
     }
 }
 
-/// Nobody waits for a worker's step: throughput is worth more than its 20 ms.
-const STEP_PACE: Duration = Duration::from_millis(20);
-/// A client waits for its 202.
+/// The pace of accepted uploads: a client waits for its 202.
 const ACCEPT_PACE: Duration = Duration::from_millis(5);
 
 /// A pooled connection.
@@ -149,7 +149,8 @@ impl Store {
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(settings)?;
         let by_key = connections.by_key()?;
-        let (steps, accepts) = (Batches::new(by_key.clone(), STEP_PACE), Batches::new(by_key, ACCEPT_PACE));
+        let (steps, accepts) =
+            (Batches::new(by_key.clone(), settings.step_pace), Batches::new(by_key, ACCEPT_PACE));
         Ok(Self { connections, steps, accepts })
     }
 

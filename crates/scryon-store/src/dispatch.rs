@@ -21,7 +21,7 @@ pub const LEADERSHIP: Duration = Duration::from_secs(10);
 const IN_LINE: Duration = Duration::from_secs(300);
 
 /// Announcements are repeated after 5 s, 10 s, 20 s, … up to a quarter of an hour.
-const NEXT_ANNOUNCE: &str = "now() + least(900, $2 * power(2, least(r.publish_n, 8))) * interval '1 second', publish_n = r.publish_n + 1";
+const NEXT_ANNOUNCE: &str = "now() + least(900, $2 * power(2, least(r.publish_n, 8))) * interval '1 second'";
 
 static OVERDUE_STARTS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
@@ -29,7 +29,7 @@ static OVERDUE_STARTS: std::sync::LazyLock<String> = std::sync::LazyLock::new(||
              select id from call_records where status = 'QUEUED'
                and publish_due <= now() - case when 'preprocessing.' || lane = any($3) then $4 else 0 end * interval '1 second'
              order by publish_due limit $1 for no key update skip locked)
-         update call_records r set publish_due = {NEXT_ANNOUNCE} from due where r.id = due.id
+         update call_records r set publish_due = {NEXT_ANNOUNCE}, publish_n = r.publish_n + 1 from due where r.id = due.id
          returning r.id as call_id, r.run_no, 'preprocessing' as stage, r.lane, r.tenant_id, true as current"
     )
 });
@@ -82,7 +82,8 @@ static DUE_STAGES: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
          update call_stages r set
              state = case when j.current then r.state else 'SUPERSEDED' end,
              finished_at = case when j.current then r.finished_at else now() end,
-             publish_due = {NEXT_ANNOUNCE}
+             publish_n = r.publish_n + 1,
+             publish_due = case when j.current then {NEXT_ANNOUNCE} end
          from judged j where r.call_id = j.call_id and r.run_no = j.run_no and r.stage = j.stage
          returning r.call_id, r.run_no, r.stage, j.lane, r.tenant_id, j.current"
     )
@@ -104,7 +105,7 @@ const EXPIRED_LEASES: &str = "with dead as (
 /// Live stages of old runs and of calls that are over.
 const SUPERSEDE: &str = "with old as (
          select s.call_id, s.run_no, s.stage from call_stages s join call_records c on c.id = s.call_id
-         where s.state in ('PENDING', 'RUNNING', 'WAITING')
+         where (s.publish_due is not null or s.lease_until is not null) and s.state in ('PENDING', 'RUNNING', 'WAITING')
            and (c.run_no <> s.run_no or c.status not in ('TRANSCRIBING', 'ANALYZING'))
          limit $1 for no key update of s skip locked)
      update call_stages s set state = 'SUPERSEDED', lease_until = null, publish_due = null, finished_at = now()
@@ -163,7 +164,7 @@ const ANNOUNCED: &str = "select stage, lane, count(*)::int as announced,
          select 'preprocessing' as stage, lane from call_records where status = 'QUEUED' and publish_due is not null
          union all
          select s.stage, c.lane from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
-         where s.state = 'PENDING' and (s.not_before is null or s.not_before <= now())) a
+         where s.publish_due is not null and s.state = 'PENDING' and (s.not_before is null or s.not_before <= now())) a
      group by stage, lane";
 
 #[derive(diesel::QueryableByName)]

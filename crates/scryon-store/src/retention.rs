@@ -22,7 +22,7 @@ const EXPIRE_AUDIO: &str = "with old as (
          select c.id, format('tenants/%s/users/%s/calls/%s/temp/', c.tenant_id, c.user_id, c.id) as prefix from call_records c
          where c.id in (
              select a.call_id from call_artifacts a join call_records r on r.id = a.call_id
-             where a.artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO')
+             where (a.artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO')) is true
                and (r.finished_at < now() - $1 * interval '1 second' or a.created_at < now() - $2 * interval '1 second')
              limit $3)
          for no key update skip locked

@@ -38,6 +38,7 @@ impl Database {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
             lock_timeout: None,
+            step_pace: Duration::ZERO,
         })
         .expect("the address can be read")
     }

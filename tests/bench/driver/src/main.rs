@@ -33,7 +33,7 @@ struct Arguments {
     /// Uploads a second with the slow provider.
     #[arg(long, default_value_t = 260.0)]
     slow_rate: f64,
-    /// Leave out: peer, slow, limit, backlog.
+    /// Leave out: peer, slow, limit, backlog; cleanup keeps what was stored, for a run soon after.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
@@ -50,8 +50,9 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let work = arguments.work.clone();
+    let cleans = !arguments.skip.iter().any(|s| s == "cleanup");
     let ended = bench(arguments).await;
-    if std::env::var_os("BENCH_KEEP").is_none() {
+    if cleans {
         remove_storage(&work);
     }
     match ended {
