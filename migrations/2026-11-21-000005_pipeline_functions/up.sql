@@ -155,10 +155,10 @@ end $$;
 create type next_stages as (ready call_stages[], jobs jsonb);
 
 -- Makes those stages ready whose needs are met by what is done, and holds the one that the worker goes on with.
-create function stages_next(a_done finish_step[]) returns next_stages language plpgsql as $$
+-- a_paid: some of these have a purchase.
+create function stages_next(a_done finish_step[], a_paid boolean) returns next_stages language plpgsql as $$
 declare
     n next_stages;
-    wants buy_want[];
 begin
     with made as (
         insert into call_stages as t (call_id, run_no, stage, tenant_id, state, skip_reason, finished_at, starts, publish_due,
@@ -183,12 +183,11 @@ begin
         on conflict do nothing
         returning t)
     select array_agg(m.t) into n.ready from made m;
-    wants := array(select (r.id, r.run_no, r.tenant_id, s.k_stage, r.audio_sha256, r.paid_since, s.n_id, s.n_engine, s.n_model,
-            s.n_params, s.n_cost, s.k_owner, s.k_lease)::buy_want
-        from unnest(n.ready) t join unnest(a_done) s on s.call_id = t.call_id and s.n_id is not null
-        join call_records r on r.id = t.call_id where t.state = 'RUNNING');
-    if wants <> '{}' then
-        n.jobs := jobs_buy(wants);
+    if a_paid then
+        n.jobs := jobs_buy(array(select (r.id, r.run_no, r.tenant_id, s.k_stage, r.audio_sha256, r.paid_since, s.n_id, s.n_engine,
+                s.n_model, s.n_params, s.n_cost, s.k_owner, s.k_lease)::buy_want
+            from unnest(n.ready) t join unnest(a_done) s on s.call_id = t.call_id and s.n_id is not null
+            join call_records r on r.id = t.call_id where t.state = 'RUNNING'));
     end if;
     return n;
 end $$;
@@ -236,7 +235,8 @@ begin
         insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status)
         select c.id, c.tenant_id, c.user_id, c.run_no, 'AUDIO_PREPROCESSED', 'SKIPPED'
         from unnest(known) k (id) join call_records c on c.id = k.id;
-        behind := stages_next(array(select f from jsonb_populate_recordset(null::finish_step, a_steps) f where f.call_id = any(known)));
+        behind := stages_next(array(select f from jsonb_populate_recordset(null::finish_step, a_steps) f where f.call_id = any(known)),
+            a_steps @? '$[*].n_id');
         held := held || behind.ready;
     end if;
     if coalesce(cardinality(heard), 0) < cardinality(queued) then
@@ -309,7 +309,6 @@ declare
     locked uuid[] := calls_lock(a_steps);
     claimed uuid[];
     held call_stages[];
-    wants buy_want[];
     jobs jsonb;
 begin
     if locked = '{}' then
@@ -330,14 +329,13 @@ begin
         return;
     end if;
     update call_records r set updated_at = now() from unnest(claimed) k (id) where r.id = k.id;
-    wants := array(select (r.id, r.run_no, r.tenant_id, s.stage, r.audio_sha256, r.paid_since, s.j_id, s.j_engine, s.j_model,
-            s.j_params, s.j_cost, s.owner, s.lease)::buy_want
-        from unnest(claimed) k (id) join unnest(steps) s on s.call_id = k.id and s.j_id is not null
-        join call_records r on r.id = k.id);
-    if wants = '{}' then
-        perform set_config('synchronous_commit', 'off', true);
+    if a_steps @? '$[*].j_id' then
+        jobs := jobs_buy(array(select (r.id, r.run_no, r.tenant_id, s.stage, r.audio_sha256, r.paid_since, s.j_id, s.j_engine,
+                s.j_model, s.j_params, s.j_cost, s.owner, s.lease)::buy_want
+            from unnest(claimed) k (id) join unnest(steps) s on s.call_id = k.id and s.j_id is not null
+            join call_records r on r.id = k.id));
     else
-        jobs := jobs_buy(wants);
+        perform set_config('synchronous_commit', 'off', true);
     end if;
     return query select * from lease_rows(claimed, held, jobs);
 end $$;
@@ -375,15 +373,17 @@ begin
 end $$;
 
 -- Makes the outputs of a run the artifacts that readers see, and lets the objects they replace go an hour later,
--- when no reader can be in the middle of one any more.
-create function artifacts_publish(a_calls uuid[]) returns void language plpgsql as $$
+-- when no reader can be in the middle of one any more. a_again: some calls are in a run after their first.
+create function artifacts_publish(a_calls uuid[], a_again boolean) returns void language plpgsql as $$
 begin
-    insert into storage_tombstones (target, due_at)
-    select a.storage_key, now() + interval '1 hour' from unnest(a_calls) k (id)
-    join call_records c on c.id = k.id and c.run_no > 1
-    join call_artifacts a on a.call_id = k.id
-    join call_stages o on o.call_id = k.id and o.run_no = c.run_no and o.artifact_type = a.artifact_type
-    where o.result_ref <> a.storage_key and o.state in ('SUCCEEDED', 'SKIPPED');
+    if a_again then
+        insert into storage_tombstones (target, due_at)
+        select a.storage_key, now() + interval '1 hour' from unnest(a_calls) k (id)
+        join call_records c on c.id = k.id and c.run_no > 1
+        join call_artifacts a on a.call_id = k.id
+        join call_stages o on o.call_id = k.id and o.run_no = c.run_no and o.artifact_type = a.artifact_type
+        where o.result_ref <> a.storage_key and o.state in ('SUCCEEDED', 'SKIPPED');
+    end if;
     insert into call_artifacts as a (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
     select k.id, o.artifact_type, o.result_ref,
         case o.artifact_type when 'PREPARED_AUDIO' then 'audio/wav' else 'application/json' end, o.bytes, c.run_no
@@ -399,11 +399,13 @@ begin
 end $$;
 
 -- What an analysis leaves besides its document. Action items that a person has touched are left alone.
-create function analyses_apply(a_done finish_step[]) returns void language plpgsql as $$
+create function analyses_apply(a_done finish_step[], a_again boolean) returns void language plpgsql as $$
 begin
-    delete from action_items a using unnest(a_done) s
-        where s.run_no > 1 and s.state = 'SUCCEEDED' and a.call_record_id = s.call_id and a.source = 'AI' and a.touched_at is null
-          and not a.identity in (select d->>'identity' from jsonb_array_elements(s.items) d);
+    if a_again then
+        delete from action_items a using unnest(a_done) s
+            where s.run_no > 1 and s.state = 'SUCCEEDED' and a.call_record_id = s.call_id and a.source = 'AI' and a.touched_at is null
+              and not a.identity in (select d->>'identity' from jsonb_array_elements(s.items) d);
+    end if;
     insert into action_items (call_record_id, tenant_id, user_id, title, description, due_date, priority, source,
         owner_speaker_id, owner_speaker_label, owner_display_name, owner_role, source_segment_ids_json, source_text,
         intent, intent_metadata_json, identity)
@@ -442,11 +444,12 @@ declare
     locked uuid[] := calls_lock(a_steps);
     done finish_step[];
     finished uuid[];
+    -- What is among them: stages before assembly, assembly, analysis, runs after the first.
     early boolean;
-    late boolean;
+    assembled boolean;
+    analysed boolean;
+    again boolean;
     next next_stages;
-    published uuid[];
-    analysed finish_step[];
 begin
     with ended as (
         update call_stages t set state = s.state, skip_reason = s.skip, outcomes = t.outcomes + 1, finished_at = now(),
@@ -456,11 +459,14 @@ begin
         where t.call_id = k.id and t.run_no = s.run_no and t.stage = s.stage and t.lease_token = s.token and t.state = 'RUNNING'
         returning s)
     select array_agg(e.s), array_agg((e.s).call_id), bool_or((e.s).stage not in ('assembly', 'analysis')),
-        bool_or((e.s).stage in ('assembly', 'analysis')) into done, finished, early, late from ended e;
-    -- Not fenced: an answer that was paid for is kept even when the run that asked for it is over.
-    update provider_jobs j set state = 'succeeded', result_ref = s.ref, result_bytes = s.bytes, result_sha256 = s.sha256,
-        units = s.j_units, unit = s.j_unit, billed_cost = s.j_billed::numeric, lease_until = null, finished_at = now()
-        from unnest(steps) s where s.j_id is not null and j.id = s.j_id and j.state <> 'succeeded';
+        bool_or((e.s).stage = 'assembly'), bool_or((e.s).stage = 'analysis'), bool_or((e.s).run_no > 1)
+        into done, finished, early, assembled, analysed, again from ended e;
+    if a_steps @? '$[*].j_id' then
+        -- Not fenced: an answer that was paid for is kept even when the run that asked for it is over.
+        update provider_jobs j set state = 'succeeded', result_ref = s.ref, result_bytes = s.bytes, result_sha256 = s.sha256,
+            units = s.j_units, unit = s.j_unit, billed_cost = s.j_billed::numeric, lease_until = null, finished_at = now()
+            from unnest(steps) s where s.j_id is not null and j.id = s.j_id and j.state <> 'succeeded';
+    end if;
     if done is null then
         return;
     end if;
@@ -470,21 +476,17 @@ begin
             duration_seconds = coalesce(s.duration, r.duration_seconds)
             from unnest(done) s where r.id = s.call_id and s.stage not in ('assembly', 'analysis');
     end if;
-    if late then
+    if assembled or analysed then
         perform calls_finish(done);
     end if;
-    next := stages_next(done);
-    if late then
-        published := array(select s.call_id from unnest(done) s where s.stage = 'analysis' or (s.stage = 'assembly'
+    next := stages_next(done, a_steps @? '$[*].n_id');
+    if assembled or analysed then
+        perform artifacts_publish(array(select s.call_id from unnest(done) s where s.stage = 'analysis' or (s.stage = 'assembly'
             and (not s.to_analyse or (select true from call_artifacts v where v.call_id = s.call_id
-                and v.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON') is null)));
-        if published <> '{}' then
-            perform artifacts_publish(published);
-        end if;
-        analysed := array(select s from unnest(done) s where s.stage = 'analysis');
-        if analysed <> '{}' then
-            perform analyses_apply(analysed);
-        end if;
+                and v.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON') is null))), again);
+    end if;
+    if analysed then
+        perform analyses_apply(array(select s from unnest(done) s where s.stage = 'analysis'), again);
     end if;
     return query select * from lease_rows(finished, next.ready, next.jobs);
 end $$;

@@ -80,15 +80,14 @@ impl Drop for Progress<'_> {
 }
 
 fn refuse_by_header(request: &HttpRequest, limit: u64) -> Result<(), ApiError> {
-    let length = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.parse::<u64>().ok());
-    if length.is_some_and(|length| length > limit) {
+    if content_length(request).is_some_and(|length| length > limit) {
         return Err(ApiError::too_large(limit));
     }
     Ok(())
+}
+
+fn content_length(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The request was carried out before: the same recording gets the stored answer, another is refused.
@@ -114,6 +113,8 @@ struct Form<'a> {
     app: &'a App,
     /// Absent when the recording is only compared.
     keys: Option<&'a CallKeys>,
+    /// What the request says of its length.
+    expected: Option<u64>,
     only_hash: Option<Sha256>,
     recording: Option<(BlobWriter, MediaType)>,
     /// What the header of the recording says.
@@ -130,6 +131,7 @@ impl<'a> Form<'a> {
         Self {
             app,
             keys,
+            expected: None,
             only_hash: None,
             recording: None,
             details: None,
@@ -147,6 +149,7 @@ impl<'a> Form<'a> {
                 "Send the recording as multipart/form-data with a part named `file`.",
             ));
         }
+        self.expected = content_length(request);
         let mut parts = Multipart::new(request.headers(), payload);
         let mut count = 0;
         while let Some(part) = self.clock.next(&mut parts).await? {
@@ -248,7 +251,10 @@ impl<'a> Form<'a> {
                         "The file is no recording in a format we know: m4a mp3 mp4 m4v mov 3gp wav aac ogg opus flac webm wma amr.",
                     )
                 })?;
-                Target::Store(Box::new(self.app.blobs.writer(&keys.audio(media.extension))?), media)
+                Target::Store(
+                    Box::new(self.app.blobs.writer(&keys.audio(media.extension), self.expected)?),
+                    media,
+                )
             }
         };
         target.write(head).await?;

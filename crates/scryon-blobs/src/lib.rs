@@ -1,5 +1,6 @@
 //! Object storage: typed keys, whole small documents, recordings as streams.
 
+mod durable;
 mod key;
 mod local;
 mod read;
@@ -20,6 +21,7 @@ use scryon_config::StorageSettings;
 use scryon_config::value::StorageProvider;
 use sha2::{Digest, Sha256};
 
+use crate::durable::Durable;
 pub use key::{BlobKey, CallKeys, DocumentName};
 pub use read::{BlobReader, LocalCopy};
 pub use survey::Survey;
@@ -68,6 +70,8 @@ pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     /// Of the local provider: its folder. Recordings are read in place.
     local_root: Option<PathBuf>,
+    /// Of the local provider, where objects have to survive a power cut.
+    durable: Option<Durable>,
     /// Of a remote provider: where a recording waits until it is complete. Buffering whole multipart
     /// parts per upload would cost 5 MiB for each of a thousand slow clients.
     spool: Option<Arc<LocalFileSystem>>,
@@ -88,9 +92,10 @@ impl Blobs {
             StorageProvider::Local => {
                 std::fs::create_dir_all(&settings.local_path)?;
                 let root = std::fs::canonicalize(&settings.local_path)?;
-                let store = LocalFileSystem::new_with_prefix(&root)?.with_fsync(settings.local_fsync);
-                let store = Arc::new(store.with_automatic_cleanup(true));
-                Ok(Self { store, local_root: Some(root), spool: None, spool_root })
+                // Its own fsync is one for each file and folder: `Durable` makes one serve many.
+                let store = LocalFileSystem::new_with_prefix(&root)?.with_automatic_cleanup(true);
+                let durable = settings.local_fsync.then(|| Durable::new(root.clone()));
+                Ok(Self { store: Arc::new(store), local_root: Some(root), durable, spool: None, spool_root })
             }
             StorageProvider::S3 => {
                 // Two processes may install it at once; the second finds it done.
@@ -99,7 +104,13 @@ impl Blobs {
                 std::fs::create_dir_all(&folder)?;
                 let spool = LocalFileSystem::new_with_prefix(&folder)?.with_automatic_cleanup(true);
                 let store = Arc::new(s3(settings)?);
-                Ok(Self { store, local_root: None, spool: Some(Arc::new(spool)), spool_root: folder })
+                Ok(Self {
+                    store,
+                    local_root: None,
+                    durable: None,
+                    spool: Some(Arc::new(spool)),
+                    spool_root: folder,
+                })
             }
         }
     }
@@ -109,6 +120,7 @@ impl Blobs {
         let sha256 = Sha256::digest(&body).to_vec();
         let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
         self.store.put(&path(key)?, Bytes::from(body).into()).await?;
+        self.settle(key).await?;
         Ok(Written { key: key.as_str().to_owned(), bytes, sha256 })
     }
 
@@ -143,7 +155,16 @@ impl Blobs {
 
     /// Copies an object to another key.
     pub async fn copy(&self, from: &BlobKey, to: &BlobKey) -> Result<(), BlobError> {
-        Ok(self.store.copy(&path(from)?, &path(to)?).await?)
+        self.store.copy(&path(from)?, &path(to)?).await?;
+        self.settle(to).await
+    }
+
+    /// Waits until a written object survives a power cut.
+    async fn settle(&self, key: &BlobKey) -> Result<(), BlobError> {
+        match (&self.durable, self.local_file(key)?) {
+            (Some(durable), Some(file)) => durable.settle(file).await,
+            _ => Ok(()),
+        }
     }
 
     /// Deletes an object; one that is gone already is fine.

@@ -92,8 +92,9 @@ impl Blobs {
 
     /// Stores a file of this machine.
     pub async fn put_file(&self, key: &BlobKey, file: &FilePath) -> Result<crate::Written, BlobError> {
-        let mut writer = self.writer(key)?;
-        let mut stream = ReaderStream::with_capacity(tokio::fs::File::open(file).await?, CHUNK);
+        let file = tokio::fs::File::open(file).await?;
+        let mut writer = self.writer(key, Some(file.metadata().await?.len()))?;
+        let mut stream = ReaderStream::with_capacity(file, CHUNK);
         while let Some(chunk) = stream.try_next().await? {
             writer.write(&chunk).await?;
         }

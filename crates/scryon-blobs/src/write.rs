@@ -1,5 +1,6 @@
 //! Recordings go in as streams: the memory of an upload is one buffer, whatever its size.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,6 +9,7 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
+use crate::durable::Durable;
 use crate::{BlobError, BlobKey, Blobs, Written, path};
 
 /// Memory that all uploads of a process share for their buffers.
@@ -26,6 +28,8 @@ pub struct BlobWriter {
     store: Arc<dyn ObjectStore>,
     /// The final store, where `store` is a spool.
     remote: Option<Arc<dyn ObjectStore>>,
+    /// Of a local store: what puts the file on the disk.
+    durable: Option<(Durable, PathBuf)>,
     path: Path,
     upload: Option<Box<dyn MultipartUpload>>,
     buffer: BytesMut,
@@ -40,8 +44,9 @@ impl std::fmt::Debug for BlobWriter {
 }
 
 impl Blobs {
-    /// Starts writing an object.
-    pub fn writer(&self, key: &BlobKey) -> Result<BlobWriter, BlobError> {
+    /// Starts writing an object. `expected`: bytes it will have, roughly, where that is known.
+    pub fn writer(&self, key: &BlobKey, expected: Option<u64>) -> Result<BlobWriter, BlobError> {
+        let durable = self.durable.clone().zip(self.local_file(key)?);
         WRITERS.fetch_add(1, Ordering::Relaxed);
         let (store, remote): (Arc<dyn ObjectStore>, _) = match &self.spool {
             None => (self.store.clone(), None),
@@ -50,13 +55,20 @@ impl Blobs {
         Ok(BlobWriter {
             store,
             remote,
+            durable,
             path: path(key)?,
             upload: None,
-            buffer: BytesMut::new(),
+            // At once, where it will fit: growing step by step copies it several times.
+            buffer: BytesMut::with_capacity(expected.map_or(0, |bytes| (bytes as usize).min(share()))),
             hash: Sha256::new(),
             bytes: 0,
         })
     }
+}
+
+/// The more uploads there are, the smaller each one's share of the memory.
+fn share() -> usize {
+    (BUFFERS / WRITERS.load(Ordering::Relaxed).max(1)).clamp(SMALLEST_BUFFER, LARGEST_BUFFER)
 }
 
 impl BlobWriter {
@@ -65,9 +77,7 @@ impl BlobWriter {
         self.hash.update(chunk);
         self.bytes += chunk.len() as u64;
         self.buffer.extend_from_slice(chunk);
-        // The more uploads there are, the smaller each one's share of the memory.
-        let share = BUFFERS / WRITERS.load(Ordering::Relaxed).max(1);
-        if self.buffer.len() >= share.clamp(SMALLEST_BUFFER, LARGEST_BUFFER) {
+        if self.buffer.len() >= share() {
             self.flush().await?;
         }
         Ok(())
@@ -100,6 +110,9 @@ impl BlobWriter {
             if let Some(mut upload) = self.upload.take() {
                 upload.complete().await?;
             }
+        }
+        if let Some((durable, file)) = self.durable.take() {
+            durable.settle(file).await?;
         }
         if let Some(remote) = self.remote.take() {
             let sent = send_spooled(&*self.store, &*remote, &self.path).await;
@@ -171,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_becomes_one_object_with_its_hash() {
         let (blobs, _dir) = local();
-        let mut writer = blobs.writer(&key("a")).unwrap();
+        let mut writer = blobs.writer(&key("a"), None).unwrap();
         let chunk = vec![7u8; 100_000];
         for _ in 0..50 {
             writer.write(&chunk).await.unwrap();
@@ -185,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn an_aborted_upload_leaves_no_file() {
         let (blobs, dir) = local();
-        let mut writer = blobs.writer(&key("b")).unwrap();
+        let mut writer = blobs.writer(&key("b"), Some(7)).unwrap();
         writer.write(&vec![1u8; 3 << 20]).await.unwrap();
         assert!(count_files(dir.path()) > 0, "a staged file was expected");
         writer.abort().await;

@@ -19,7 +19,7 @@ use crate::procs::{Running, Usage, find, tree_usage};
 use crate::stack::{Places, Stack, free_port};
 
 /// Connections of a flat load, as the peer's own script has it.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 16;
 
 /// The benchmark.
 #[derive(Parser)]
