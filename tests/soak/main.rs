@@ -4,6 +4,7 @@
 
 // Helpers of tests may stop a test as tests do.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout)] // what was done is worth reading
 
 mod faults;
 mod traffic;

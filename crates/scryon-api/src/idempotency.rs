@@ -35,7 +35,7 @@ pub(crate) fn key_of(request: &HttpRequest) -> Result<Option<String>, ApiError> 
 /// What a key says.
 pub(crate) enum Key {
     /// Carry the request out; the hold ends with [`Hold::keep`] or, on drop, frees the key.
-    Ours(Hold),
+    Ours(Box<Hold>),
     /// It was carried out; the answer serves if the payload is the same.
     Done { fingerprint: Vec<u8>, response: Value },
 }
@@ -62,7 +62,7 @@ pub(crate) async fn begin(
     let asked = Instant::now();
     loop {
         match store.key_begin(owner, route, &key, call_id).await? {
-            KeyState::Ours => return Ok(Key::Ours(Hold::start(store, owner, route, key, call_id))),
+            KeyState::Ours => return Ok(Key::Ours(Box::new(Hold::start(store, owner, route, key, call_id)))),
             KeyState::Done { fingerprint, response, .. } => return Ok(Key::Done { fingerprint, response }),
             KeyState::InFlight if asked.elapsed() < TWIN => tokio::time::sleep(LOOK).await,
             KeyState::InFlight => return Err(ApiError::in_flight().closing()),

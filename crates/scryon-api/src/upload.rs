@@ -54,7 +54,7 @@ pub(crate) async fn analyze(
     let hold = match key {
         None => None,
         Some(key) => match idempotency::begin(&app.store, &owner, ROUTE, key, call_id).await? {
-            Key::Ours(hold) => Some(hold),
+            Key::Ours(hold) => Some(*hold),
             Key::Done { fingerprint, response } => {
                 return repeat(&request, &app, payload, &fingerprint, response).await;
             }
