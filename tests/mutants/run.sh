@@ -11,12 +11,12 @@ worker=crates/scryon-runtime/src/worker.rs
 
 # name | file | sed expression | test binary | test
 mutants=(
-  "run fence|$functions|/^create function call_lock/,/^end/ s/r.run_no = a_run and r.status = a_status/true/|integration|fences::a_worker_of_an_older_run_writes_nothing"
-  "token fence|$functions|/^create function stage_end/,/^end/ s/ and i.lease_token = a_token//|integration|fences::a_lease_that_was_taken_over_writes_nothing"
-  "call-row lock|$functions|/^create function call_lock/,/^end/ s/for no key update;/;/|integration|fences::a_finish_waits_for_an_operators_open_reset_and_then_writes_nothing"
+  "run fence|$functions|/^create function calls_lock/,/^end/ s/ and r.run_no = s.run_no and r.status = s.status//|integration|fences::a_worker_of_an_older_run_writes_nothing"
+  "token fence|$functions|/^create function stages_finish/,/^end/ s/ and t.lease_token = s.token//|integration|fences::a_lease_that_was_taken_over_writes_nothing"
+  "call-row lock|$functions|/^create function calls_lock/,/^end/ s/ for no key update of r//|integration|fences::a_finish_waits_for_an_operators_open_reset_and_then_writes_nothing"
   "ack before confirm|$worker|s/self.deps.crash_point(\"C14\");/{ let (early, announcer, trace) = (hints.clone(), self.announcer.clone(), trace.to_owned()); delivery.ack().await; tokio::spawn(async move { announcer.announce(\&early, Some(\&trace)).await }); return; }/|faults|hints::a_diarization_whose_announcement_is_not_confirmed_is_not_acknowledged"
   "status trigger|$calls|/^create trigger call_records_reset/,/;/d|integration|schema::a_typed_reset_is_legal_from_every_status"
-  "idempotent insert|$functions|/^create function stage_finish/,/^end/ s/on conflict do nothing//|integration|fences::a_stage_that_is_there_already_is_not_made_twice"
+  "idempotent insert|$functions|/^create function stages_next/,/^end/ s/on conflict do nothing//|integration|fences::a_stage_that_is_there_already_is_not_made_twice"
 )
 
 SERVICES_CLI=target/debug/scryon deploy/local/services.sh up main || exit 1
