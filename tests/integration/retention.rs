@@ -110,15 +110,26 @@ async fn looking_for_orphans() -> TestApp {
             .set("SCRYON_SWEEP_INITIAL_DELAY_MS", "100")
             .set("SCRYON_SWEEP_INTERVAL_MS", "100")
             .set("SCRYON_ORPHAN_SWEEP_INTERVAL_MS", "100")
-            .set("SCRYON_ORPHAN_MIN_AGE_HOURS", "0"),
+            .set("SCRYON_ORPHAN_MIN_AGE_HOURS", "1"),
     )
     .await
+}
+
+/// An object that was put two hours ago. Younger ones may belong to an upload that is on its way.
+async fn put_old(app: &TestApp, key: &BlobKey, body: Vec<u8>) {
+    app.context.blobs.put(key, body).await.unwrap();
+    let put = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    let file = app.storage.path().join(key.as_str());
+    // The file, and the two folders of a call.
+    for path in file.ancestors().take(3) {
+        std::fs::File::open(path).unwrap().set_modified(put).unwrap();
+    }
 }
 
 async fn put_orphan(app: &TestApp) -> BlobKey {
     let prefix = format!("tenants/default/users/{}/calls/{}/", Uuid::now_v7(), Uuid::now_v7());
     let key = BlobKey::stored(&format!("{prefix}temp/audio.wav"));
-    app.context.blobs.put(&key, unique_wav()).await.unwrap();
+    put_old(app, &key, unique_wav()).await;
     key
 }
 
@@ -130,7 +141,7 @@ async fn objects_that_no_call_explains_leave_after_two_looks() {
     app.client.finished(id).await;
     let orphan = put_orphan(&app).await;
     let other = BlobKey::stored("tenants/default/notes.txt");
-    app.context.blobs.put(&other, b"not of a call".to_vec()).await.unwrap();
+    put_old(&app, &other, b"not of a call".to_vec()).await;
     eventually("the orphan to leave", || async {
         app.context.blobs.size(&orphan).await.unwrap().is_none().then_some(())
     })

@@ -143,7 +143,7 @@ settings! {
     "Workers" WorkerSettings {
         /// Stages this worker works on; empty means all that its program knows.
         stages: Stages = "SCRYON_STAGES", "";
-        /// Calls in preprocessing at once; 0 means one per core with ffmpeg, 64 without.
+        /// Calls in preprocessing at once; 0 means one per core with ffmpeg, 1000 without.
         preprocessing_slots: Count<0, 100_000> = "SCRYON_PREPROCESSING_SLOTS", "0";
         /// Calls in transcription at once; 0 means one per core for local engines, 1000 for hosted ones.
         transcription_slots: Count<0, 100_000> = "SCRYON_TRANSCRIPTION_SLOTS", "0";

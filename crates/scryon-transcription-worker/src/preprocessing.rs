@@ -44,7 +44,7 @@ impl Preprocessing {
                 price_per_minute: None,
             },
             preparer,
-            slots: slots(config.workers.preprocessing_slots.0, config.audio.enabled, 64),
+            slots: slots(config.workers.preprocessing_slots.0, config.audio.enabled, 1000),
         }
     }
 

@@ -114,13 +114,14 @@ fn text(piece: &Piece) -> Option<String> {
     if piece.words.len() > LONGEST_PHRASE {
         return None;
     }
-    let words: Vec<String> = piece
-        .words
-        .iter()
-        .flat_map(|word| word.text.split(['-', '.']).map(normal).collect::<Vec<_>>())
-        .filter(|word| !word.is_empty())
-        .collect();
-    Some(words.join(" "))
+    let mut text = String::new();
+    for word in piece.words.iter().flat_map(|word| word.text.split(['-', '.'])).map(normal) {
+        if !text.is_empty() && !word.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&word);
+    }
+    Some(text)
 }
 
 fn stock(text: &str) -> Option<Stock> {

@@ -1,6 +1,7 @@
 //! Step 2b: stutters and repeated phrases. Engines loop on hard audio, and people stumble; both make a text
 //! nobody wants to read. What people repeat on purpose stays.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::align::Word;
@@ -57,7 +58,7 @@ fn pause_after(words: &[Word], index: usize) -> Millis {
 }
 
 fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
-    let normals: Vec<String> = words.iter().map(|word| normal(&word.text)).collect();
+    let normals: Vec<Cow<'_, str>> = words.iter().map(|word| normal(&word.text)).collect();
     // Length of each run of equal words, and how many of them stay.
     let mut runs: Vec<(usize, usize)> = Vec::with_capacity(words.len());
     let mut from = 0;
@@ -74,6 +75,9 @@ fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
         runs.push((to - from, copies_allowed(words, &normals, from..to, context)));
         from = to;
     }
+    if runs.iter().all(|(length, allowed)| length == allowed) {
+        return;
+    }
     let mut kept: Vec<Word> = Vec::with_capacity(words.len());
     let mut rest = std::mem::take(words).into_iter();
     for (length, allowed) in runs {
@@ -85,11 +89,11 @@ fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
 /// How many of a run of equal words stay.
 fn copies_allowed(
     words: &[Word],
-    normals: &[String],
+    normals: &[Cow<'_, str>],
     run: std::ops::Range<usize>,
     context: Context<'_>,
 ) -> usize {
-    let (word, length) = (normals[run.start].as_str(), run.len());
+    let (word, length) = (&*normals[run.start], run.len());
     if length == 1 || is_countable(word) || spells(normals, &run) {
         return length;
     }
@@ -105,8 +109,8 @@ fn copies_allowed(
 }
 
 /// `a` and `i` beside another single letter or a digit are being spelled.
-fn spells(normals: &[String], run: &std::ops::Range<usize>) -> bool {
-    let spelled = |word: &String| is_spelled_letter(word) || word.chars().any(char::is_numeric);
+fn spells(normals: &[Cow<'_, str>], run: &std::ops::Range<usize>) -> bool {
+    let spelled = |word: &Cow<'_, str>| is_spelled_letter(word) || word.chars().any(char::is_numeric);
     let before = run.start.checked_sub(1).and_then(|index| normals.get(index));
     let single = normals[run.start].chars().count() == 1;
     single && (before.is_some_and(spelled) || normals.get(run.end).is_some_and(spelled))
@@ -145,6 +149,9 @@ fn collapse_phrases(words: &mut Vec<Word>, context: Context<'_>) {
         if words.len() < 2 * length {
             return;
         }
+        if repetition.matches[length] < length {
+            continue;
+        }
         let fates = repetition.copies_of(length);
         if !fates.contains(&Fate::Drop) {
             continue;
@@ -182,20 +189,24 @@ struct Spoken {
 
 impl Spoken {
     fn number(words: &[Word]) -> Vec<Self> {
-        let mut known: HashMap<String, u32> = HashMap::new();
-        let number = |word: &Word| {
+        let mut known: HashMap<Cow<'_, str>, u32> = HashMap::with_capacity(words.len());
+        let mut spoken = Vec::with_capacity(words.len());
+        for word in words {
             let text = normal(&word.text);
             let countable = is_countable(&text);
             let next = known.len() as u32;
-            Self { number: (!text.is_empty()).then(|| *known.entry(text).or_insert(next)), countable }
-        };
-        words.iter().map(number).collect()
+            let number = (!text.is_empty()).then(|| *known.entry(text).or_insert(next));
+            spoken.push(Self { number, countable });
+        }
+        spoken
     }
 }
 
 /// A stream prepared for finding repeated phrases.
 struct Repetition<'a> {
     spoken: &'a [Spoken],
+    /// `matches[n]`: how many words come again `n` words later; a phrase of `n` words that does has `n` of them.
+    matches: [usize; PHRASE_WORDS + 1],
     /// `breaks[i]`: how many pauses too long for a phrase lie before word `i`.
     breaks: Vec<u32>,
     /// `answered[i]`: somebody else spoke between word `i` and the next.
@@ -215,7 +226,7 @@ impl<'a> Repetition<'a> {
             breaks.push(breaks[index] + u32::from(!last && pause_after(words, index) > PHRASE_PAUSE));
             answers.push(!last && answered(words, index, context));
         }
-        Self { spoken, breaks, answered: answers, countable }
+        Self { spoken, matches: matches(spoken), breaks, answered: answers, countable }
     }
 
     /// True when word `at` comes again `length` words later, with nothing in between that breaks a phrase.
@@ -248,4 +259,29 @@ impl<'a> Repetition<'a> {
         }
         fates
     }
+}
+
+/// How many words come again after each number of words: speech has few such pairs, so that nearly all lengths
+/// need no further look.
+fn matches(spoken: &[Spoken]) -> [usize; PHRASE_WORDS + 1] {
+    let mut matches = [0; PHRASE_WORDS + 1];
+    // The place of each number's last word, and for each word the place of the same word before it.
+    let mut last: Vec<Option<usize>> = Vec::new();
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(spoken.len());
+    for (at, word) in spoken.iter().enumerate() {
+        let Some(number) = word.number.map(|n| n as usize) else {
+            before.push(None);
+            continue;
+        };
+        if number >= last.len() {
+            last.resize(number + 1, None);
+        }
+        before.push(last[number].replace(at));
+        let mut other = before[at];
+        while let Some(earlier) = other.filter(|earlier| at - earlier <= PHRASE_WORDS) {
+            matches[at - earlier] += 1;
+            other = before[earlier];
+        }
+    }
+    matches
 }

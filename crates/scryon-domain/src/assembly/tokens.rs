@@ -1,9 +1,18 @@
 //! Words as the rules compare them: lower case, without punctuation.
 
+use std::borrow::Cow;
+
 /// The comparable form of one word; empty for a word without letters or digits.
-pub(super) fn normal(word: &str) -> String {
+pub(super) fn normal(word: &str) -> Cow<'_, str> {
     let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-    if bare.is_ascii() { bare.to_ascii_lowercase() } else { bare.to_lowercase().replace('’', "'") }
+    // Most words are that already: a transcript has thousands, and each is compared several times.
+    if !bare.is_ascii() {
+        Cow::Owned(bare.to_lowercase().replace('’', "'"))
+    } else if bare.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(bare.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(bare)
+    }
 }
 
 /// True when the word closes a sentence. `Mr.` and its kind do not.

@@ -172,15 +172,14 @@ pub(super) fn tokenize(text: &str) -> Vec<Token> {
     let mut honour_next = false;
     for raw in text.split_whitespace().flat_map(|word| word.split(['-', '–', '—'])) {
         let word = normal(raw);
-        if word.is_empty() || HESITATIONS.contains(&word.as_str()) {
+        if word.is_empty() || HESITATIONS.contains(&&*word) {
             continue;
         }
         let stop = stop_of(raw);
         let follows = tokens.last().is_some_and(|before| before.stop == Stop::None);
-        let (before, behind) =
-            (HONORIFICS_BEFORE.contains(&word.as_str()), HONORIFICS_BEHIND.contains(&word.as_str()));
+        let (before, behind) = (HONORIFICS_BEFORE.contains(&&*word), HONORIFICS_BEHIND.contains(&&*word));
         if !before && !behind {
-            tokens.push(Token { word, stop, honoured: honour_next });
+            tokens.push(Token { word: word.into_owned(), stop, honoured: honour_next });
         } else if let (true, true, Some(bearer)) = (behind, follows, tokens.last_mut()) {
             bearer.honoured = true;
             bearer.stop = stop;
