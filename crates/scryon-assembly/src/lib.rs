@@ -17,9 +17,13 @@ use scryon_runtime::serve::slots;
 use scryon_runtime::{Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
 use scryon_store::{JobIntent, StageOutput};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 /// Words and segments of a call that is assembled in about a millisecond.
 const SHORT: usize = 500;
+
+/// Calls whose documents are in memory at once. More than this may wait for a statement of theirs.
+const IN_MEMORY: usize = 32;
 
 /// The stage.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub struct Assembly {
     channel_roles: Vec<SpeakerRole>,
     analysis_enabled: bool,
     slots: usize,
+    in_memory: Semaphore,
 }
 
 impl Assembly {
@@ -35,7 +40,8 @@ impl Assembly {
         Self {
             channel_roles: config.engines.channel_roles.0.clone(),
             analysis_enabled: config.engines.analysis_enabled,
-            slots: slots(config.workers.assembly_slots.0, false, 32),
+            slots: slots(config.workers.assembly_slots.0, false, 1000),
+            in_memory: Semaphore::new(IN_MEMORY),
         }
     }
 
@@ -89,6 +95,8 @@ impl Stage for Assembly {
 
     async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
         let started = Instant::now();
+        // Never closed. Without a permit there would be no bound, and no other harm.
+        let in_memory = self.in_memory.acquire().await.ok();
         let (raw, diarization) = tokio::join!(
             self.document::<RawTranscript>(cx, StageKind::Transcription),
             self.document::<Diarization>(cx, StageKind::Diarization)
@@ -107,6 +115,7 @@ impl Stage for Assembly {
         let transcript = assembled(input).await?;
         cx.deps.metrics.normalization_duration.observe(assembling.elapsed().as_secs_f64());
         let object = cx.write(DocumentName::Normalized, &transcript).await?;
+        drop(in_memory);
         let output = StageOutput {
             engine: Some(format!("assembly-{NORMALIZATION_VERSION}")),
             object: Some(object),

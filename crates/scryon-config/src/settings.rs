@@ -46,7 +46,7 @@ settings! {
         /// Connections of one program to Postgres, besides one for each kind of step it does (at most seven).
         database_pool_size: Count<1, 200> = "SCRYON_DATABASE_POOL_SIZE", "12";
         /// Least time between two statements of one kind that a worker sends. Steps that are asked for meanwhile travel together: longer spares Postgres under load, shorter saves a busy call a few times this. A worker that is idle sends at once.
-        step_pace: Millis = "SCRYON_STEP_PACE_MS", "20";
+        step_pace: Millis = "SCRYON_STEP_PACE_MS", "50";
         /// RabbitMQ.
         amqp_url: Secret = "AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/%2f", secret;
         /// First part of the names of queues and exchanges; lets several installations share a broker.
@@ -149,7 +149,7 @@ settings! {
         transcription_slots: Count<0, 100_000> = "SCRYON_TRANSCRIPTION_SLOTS", "0";
         /// Calls in diarization at once; 0 as above.
         diarization_slots: Count<0, 100_000> = "SCRYON_DIARIZATION_SLOTS", "0";
-        /// Calls in assembly at once; 0 means 32.
+        /// Calls in assembly at once; 0 means 1000. At most 32 of them have their documents in memory.
         assembly_slots: Count<0, 100_000> = "SCRYON_ASSEMBLY_SLOTS", "0";
         /// Calls in analysis at once; 0 means one per core for local engines, 1000 for hosted ones.
         analysis_slots: Count<0, 100_000> = "SCRYON_ANALYSIS_SLOTS", "0";

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::db::{Connections, Statement, StoreError};
 
 /// Most steps of one statement: what they lock is held until the last one is done.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 128;
 /// After how many statements a lane's plans are made anew for the first time, and by what that grows each time:
 /// plans made while the tables were small are kept by the session, and may read the wrong index.
 const PLANS_ANEW: (u64, u64) = (16, 8);
@@ -123,8 +123,12 @@ impl Lane {
                 // Where it fails the statement after it fails too, and says why.
                 let _old_plans = self.own.effect(Statement::new("discard plans")).await;
             }
-            next = Instant::now() + self.pace;
-            if let Some(refused) = run(&self.own, &self.text, take(&mut waiting)).await {
+            let together = take(&mut waiting);
+            // Behind a full statement there is no company to wait for: it is there.
+            if together.len() < TOGETHER {
+                next = Instant::now() + self.pace;
+            }
+            if let Some(refused) = run(&self.own, &self.text, together).await {
                 self.retry_apart(refused);
             }
         }
@@ -202,7 +206,7 @@ mod tests {
         let calls = |steps: &[Asked<()>]| steps.iter().map(|a| a.call.as_u128()).collect::<Vec<_>>();
         assert_eq!(calls(&take(&mut waiting)), [1, 2, 3]);
         assert_eq!(calls(&take(&mut waiting)), [1]);
-        let mut waiting: VecDeque<_> = (0..40).map(asked).collect();
+        let mut waiting: VecDeque<_> = (0..TOGETHER as u128 + 8).map(asked).collect();
         assert_eq!((take(&mut waiting).len(), waiting.len()), (TOGETHER, 8));
     }
 }
