@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
+use std::time::Duration;
 
-use actix_web::{Error, HttpResponse, error};
 use tokio::sync::watch;
 
 use crate::lock;
+use crate::options::{Dialect, WordPlace};
 
-/// What goes wrong.
+/// What goes wrong. A fault that makes no sense on a route leaves its answer as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// This status, before anything is bought, with Retry-After seconds where given.
@@ -19,7 +20,108 @@ pub enum Fault {
     Hold,
     /// The work is bought, and the answer is no JSON.
     Garbage,
+    /// The work is bought, and the answer takes this much longer.
+    Latency(Duration),
+    /// The work is bought, and the connection is cut in the middle of the answer's body.
+    CutInBody,
+    /// The work is bought, and the body comes in eight pieces with this pause between them.
+    SlowBody(Duration),
+    /// The answer is JSON of another shape; of a chat, its content is.
+    WrongSchema,
+    /// The answer is prose; of a chat, its content is.
+    Prose,
+    /// The credit is used up, in the provider's own words, before anything is bought.
+    Quota,
+    /// A chat's answer goes wrong in a way of its own.
+    Chat(ChatFault),
+    /// The OpenAI API answers in this manner.
+    Dialect(Dialect),
+    /// Words of a Lemonfox transcript are there.
+    Words(WordPlace),
+    /// Lemonfox wraps `text` in double quotes.
+    QuotedText,
+    /// The recording has this many voices.
+    Speakers(usize),
+    /// The callback or webhook of this submit goes wrong.
+    Callback(CallbackFault),
+    /// The job of this submit goes wrong.
+    Job(JobFault),
 }
+
+/// What goes wrong with the answer of a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatFault {
+    /// `message.refusal` says no, and there is no content.
+    Refusal,
+    /// The answer was too long: the JSON is cut and `finish_reason` is `length`.
+    Length,
+    /// `finish_reason` is `content_filter`, without content.
+    ContentFilter,
+    /// The JSON stands between Markdown fences.
+    Fenced,
+    /// There is no `usage`.
+    NoUsage,
+}
+
+/// What goes wrong with a callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackFault {
+    /// It comes this much later.
+    Delayed(Duration),
+    /// It comes twice.
+    Doubled,
+    /// It never comes.
+    Never,
+    /// It comes before the submit is answered.
+    BeforeAnswer,
+    /// Its body is no JSON.
+    Garbage,
+    /// It names a job, or goes to an address, that nobody knows.
+    Stranger,
+    /// Its signature or secret is wrong, or its token is missing.
+    WrongSecret,
+}
+
+/// What goes wrong with a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobFault {
+    /// It fails, and the output names the error.
+    Failed,
+    /// It fails, and there is no output.
+    FailedSilently,
+    /// It is cancelled.
+    Canceled,
+    /// It succeeds and found nobody.
+    Empty,
+    /// It succeeds and found one speaker more than was asked for.
+    MoreSpeakers,
+}
+
+/// Routes that faults can be ordered for.
+pub(crate) const ROUTES: &[&str] = &[
+    "transcribe",
+    "diarize",
+    "analyze",
+    "lemonfox.transcribe",
+    "openai.transcribe",
+    "openai.diarize",
+    "openai.chat",
+    "openai.embeddings",
+    "openai.models",
+    "pyannote.test",
+    "pyannote.media",
+    "pyannote.upload",
+    "pyannote.diarize",
+    "pyannote.identify",
+    "pyannote.voiceprint",
+    "pyannote.job",
+    "pyannote.jobs",
+    "deepgram.listen",
+    "assemblyai.upload",
+    "assemblyai.submit",
+    "assemblyai.read",
+    "assemblyai.delete",
+];
 
 #[derive(Debug)]
 pub(crate) struct Faults {
@@ -43,6 +145,10 @@ impl Faults {
         self.next.get_mut(route)?.pop_front()
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.next.clear();
+    }
+
     pub(crate) fn held(&self) -> usize {
         self.held
     }
@@ -62,27 +168,4 @@ pub(crate) async fn hold(faults: &Mutex<Faults>) {
     };
     // The provider is gone when the sender is: then there is nobody to answer.
     let _gone = released.changed().await;
-}
-
-pub(crate) fn refusal(status: u16, retry_after: Option<u64>) -> HttpResponse {
-    let status =
-        actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::BAD_GATEWAY);
-    let mut response = HttpResponse::build(status);
-    if let Some(seconds) = retry_after {
-        response.insert_header(("Retry-After", seconds.to_string()));
-    }
-    response.json(serde_json::json!({"error": "as ordered"}))
-}
-
-/// An error of the body stream closes the connection without an answer.
-pub(crate) fn cut() -> Error {
-    error::InternalError::from_response("cut", cut_response()).into()
-}
-
-fn cut_response() -> HttpResponse {
-    // A body that fails after its length was promised: the client sees the connection break.
-    let broken = futures_util::stream::once(async {
-        Err::<actix_web::web::Bytes, std::io::Error>(std::io::Error::other("cut as ordered"))
-    });
-    HttpResponse::Ok().no_chunking(1 << 20).streaming(broken)
 }

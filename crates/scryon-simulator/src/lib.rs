@@ -1,12 +1,29 @@
-//! A fake provider: three routes that answer like an engine, a ledger of what was bought, and faults.
+//! A fake provider: three routes that answer like an engine, APIs of hosted providers, a ledger of what was
+//! bought, and faults.
 //!
 //! `POST /transcribe` and `/diarize` take audio, `POST /analyze` takes a transcript. An `Idempotency-Key`
-//! that was served before gets the same answer and buys nothing. `GET /ledger` lists purchases by (route,
-//! audio, parameters).
+//! that was served before gets the same answer and buys nothing.
+//!
+//! `/lemonfox`, `/openai`, `/pyannote`, `/deepgram` and `/assemblyai` speak the APIs of these providers: a
+//! client needs only another base address. [`HostedOptions`] is how they behave, [`Fault`] what goes wrong next.
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /ledger` | purchases by (route, recording, engine parameters) |
+//! | `POST /control/faults` | `{"route","count","fault",…}`: the next `count` requests of a route meet a fault |
+//! | `DELETE /control/faults` | forgets what was ordered |
+//! | `GET`, `POST /control/options` | [`HostedOptions`], by field |
+//! | `POST /control/release` | lets held requests go on |
+//! | `GET /control/deliveries` | tries to deliver callbacks |
 
 mod answers;
+mod control;
 mod faults;
+mod hosted;
 mod ledger;
+mod options;
+mod reply;
+mod sandbox;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,13 +35,18 @@ use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
-pub use faults::Fault;
+pub use faults::{CallbackFault, ChatFault, Fault, JobFault};
+pub use hosted::callback::Delivery;
 pub use ledger::Purchase;
+pub use options::{DeepgramErrors, Dialect, HostedOptions, ResetForm, SignatureForm, WordPlace};
+pub use sandbox::{PROVIDERS, SANDBOX_SECRET, sandbox_settings};
 
 use crate::faults::Faults;
+use crate::hosted::Hosted;
 use crate::ledger::Ledger;
+use crate::reply::Reply;
 
-/// How the provider behaves.
+/// How the provider behaves. `latency` is that of the three routes, and where the hosted providers' begins.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Before every answer.
@@ -45,10 +67,12 @@ pub struct Simulator {
     shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
 struct Shared {
     options: Options,
     ledger: Mutex<Ledger>,
     faults: Mutex<Faults>,
+    hosted: Hosted,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -61,9 +85,30 @@ impl Simulator {
         lock(&self.shared.ledger).purchases()
     }
 
-    /// The next `count` requests to a route (`transcribe`, `diarize`, `analyze`) meet this fault.
+    /// The next `count` requests to a route meet this fault. Routes are `transcribe`, `diarize`, `analyze` and
+    /// those of the hosted providers, such as `lemonfox.transcribe`, `openai.chat` and `pyannote.diarize`.
     pub fn fail_next(&self, route: &str, count: usize, fault: Fault) {
         lock(&self.shared.faults).add(route, count, fault);
+    }
+
+    /// Forgets the faults that no request has met.
+    pub fn clear_faults(&self) {
+        lock(&self.shared.faults).clear();
+    }
+
+    /// How the hosted providers behave now.
+    pub fn hosted(&self) -> HostedOptions {
+        (*self.shared.hosted.options()).clone()
+    }
+
+    /// How the hosted providers behave from the next request on.
+    pub fn set_hosted(&self, options: HostedOptions) {
+        self.shared.hosted.set_options(options);
+    }
+
+    /// Every try to deliver a callback, in order.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        lock(&self.shared.hosted.deliveries).clone()
     }
 
     /// Requests that are being held by [`Fault::Hold`].
@@ -79,7 +124,9 @@ impl Simulator {
 
 /// Serves on an open listener.
 pub fn serve(listener: TcpListener, options: Options) -> std::io::Result<(Simulator, Server)> {
-    let shared = Arc::new(Shared { options, ledger: Mutex::default(), faults: Mutex::default() });
+    let latency_ms = u64::try_from(options.latency.as_millis()).unwrap_or(u64::MAX);
+    let hosted = Hosted::new(HostedOptions { latency_ms, ..HostedOptions::default() });
+    let shared = Arc::new(Shared { options, ledger: Mutex::default(), faults: Mutex::default(), hosted });
     let simulator = Simulator { shared: shared.clone() };
     let data = Data::from(shared);
     let server = HttpServer::new(move || {
@@ -88,7 +135,8 @@ pub fn serve(listener: TcpListener, options: Options) -> std::io::Result<(Simula
             .route("/transcribe", web::post().to(transcribe))
             .route("/diarize", web::post().to(diarize))
             .route("/analyze", web::post().to(analyze))
-            .route("/ledger", web::get().to(show_ledger))
+            .configure(control::routes)
+            .configure(hosted::routes)
     })
     .workers(1)
     .backlog(4096)
@@ -132,7 +180,7 @@ async fn engine(
 ) -> Result<HttpResponse, Error> {
     let fault = lock(&shared.faults).take(route);
     if let Some(Fault::Status(status, retry_after)) = fault {
-        return Ok(faults::refusal(status, retry_after));
+        return Ok(refusal(status, retry_after));
     }
     let mut hash = shared.options.ledger.then(Sha256::new);
     while let Some(chunk) = payload.next().await {
@@ -147,16 +195,13 @@ async fn engine(
     if shared.options.ledger {
         lock(&shared.ledger).buy(route, &hex::encode(&input), key);
     }
-    tokio::time::sleep(shared.options.latency).await;
-    match fault {
-        Some(Fault::CutAfterPurchase) => return Err(faults::cut()),
-        Some(Fault::Hold) => faults::hold(&shared.faults).await,
-        Some(Fault::Garbage) => return Ok(HttpResponse::Ok().body("this is no answer")),
-        Some(Fault::Status(..)) | None => {}
-    }
-    Ok(HttpResponse::Ok().content_type("application/json").body(answer(&input)))
+    Reply::text(reply::JSON, answer(&input)).send(shared, shared.options.latency, fault).await
 }
 
-async fn show_ledger(shared: Data<Shared>) -> HttpResponse {
-    HttpResponse::Ok().json(lock(&shared.ledger).purchases())
+fn refusal(status: u16, retry_after: Option<u64>) -> HttpResponse {
+    let mut reply = Reply::json(&serde_json::json!({"error": "as ordered"})).status(status);
+    if let Some(seconds) = retry_after {
+        reply = reply.header("Retry-After", seconds.to_string());
+    }
+    reply.plain()
 }
