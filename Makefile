@@ -1,12 +1,12 @@
 # `make demo` and `make test` need a Rust toolchain and nothing else; see README.md.
 SHELL := /bin/bash
-.PHONY: help demo up down test test-unit test-integration test-faults soak mutants bench lint fmt docs services
+.PHONY: help demo up down test test-unit test-integration test-faults test-sdks soak mutants bench lint fmt docs services
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-demo:            ## take a recording through the whole stack (AUDIO=path for one of yours)
-	@deploy/local/stack.sh demo "$(AUDIO)"
+demo:            ## take a recording through the whole stack (AUDIO=path, PROVIDERS=simulator)
+	@PROVIDERS="$(PROVIDERS)" deploy/local/stack.sh demo "$(AUDIO)"
 
 up:              ## build and start the whole stack; addresses in var/dev.env
 	@deploy/local/stack.sh up
@@ -25,6 +25,9 @@ test-integration: ## tests of the whole on real Postgres and RabbitMQ
 
 test-faults:     ## tests that kill programs and stop servers
 	@tests/run.sh faults
+
+test-sdks:       ## the providers' own Python clients against the simulator
+	@tests/run.sh sdks
 
 soak:            ## everything at once for MINUTES=10, faults chosen by SEED=1, then the checker
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_SEED=$(or $(SEED),1) tests/run.sh soak

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests and prints their counts.
 #
-#   run.sh all|unit|integration|faults|soak
+#   run.sh all|unit|sdks|integration|faults|soak
 #
 # One build of the whole workspace serves every step: selecting single packages would build their
 # dependencies again with fewer features.
@@ -20,17 +20,19 @@ step() { # NAME COMMAND...
 }
 
 what=${1:-all}
-case $what in all | unit | integration | faults | soak) ;; *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64 ;; esac
+case $what in all | unit | sdks | integration | faults | soak) ;; *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64 ;; esac
 printf '== build\n'
 cargo test --workspace --no-run --quiet || exit 1
 cargo build --workspace --bins --quiet || exit 1
-if [ "$what" != unit ]; then
+if [ "$what" != unit ] && [ "$what" != sdks ]; then
   deploy/local/services.sh tools || exit 1
   SERVICES_CLI=target/debug/scryon deploy/local/services.sh up main || exit 1
   . var/services/main.env
   export DATABASE_URL AMQP_URL
 fi
-case $what in all | unit) step 'unit, property and snapshot tests' cargo test --workspace --lib --bins --test domain --no-fail-fast ;; esac
+case $what in all | unit) step 'unit, property and snapshot tests' cargo test --workspace --lib --bins --test domain --test hosted --no-fail-fast ;; esac
+# The providers' own clients, from the Python package index, against the simulator.
+case $what in all | sdks) step 'published clients of providers' tests/sdks/run.sh ;; esac
 # They wait for servers more than they compute.
 case $what in all | integration) step 'integration tests' cargo test --workspace --test integration --no-fail-fast -- --test-threads=6 ;; esac
 # One at a time: they kill, stop and load.

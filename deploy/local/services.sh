@@ -5,6 +5,7 @@
 #   services.sh own NAME               start a pair of our own, never a found one (fault tests stop and kill it)
 #   services.sh stop|start|kill NAME postgres|rabbitmq     only for pairs of our own
 #   services.sh tools                  ffmpeg and pocketsphinx, installed where that is possible
+#   services.sh python                 Python 3 with venv, installed where that is possible
 #   services.sh down                   stop every pair this clone started and delete its data
 #
 # Order of search for `up`: DATABASE_URL / AMQP_URL; the default ports of this machine (used only if the
@@ -276,6 +277,11 @@ tools() {
     || say "not installed: ${missing[*]}. Without ffmpeg calls run on the original audio; without pocketsphinx set SCRYON_WHISPER_MODEL. On Debian: apt-get install ${missing[*]}"
 }
 
+python() {
+  python3 -c 'import venv, ensurepip' 2>/dev/null && return
+  apt_install python3 python3-venv || die "python3 with its venv module is missing. On Debian: apt-get install python3-venv"
+}
+
 mkdir -p "$state"
 # One at a time per clone. flock -o keeps the lock out of the servers we start: they outlive this script.
 [ -n "${SCRYON_SERVICES_LOCKED:-}" ] || SCRYON_SERVICES_LOCKED=1 exec flock -o "$root/var/services.lock" "${BASH_SOURCE[0]}" "$@"
@@ -285,6 +291,7 @@ case ${1:-} in
   own) own "${2:?name}" ;;
   stop | start | kill) control "$1" "${2:?name}" "${3:?postgres|rabbitmq}" ;;
   tools) tools ;;
+  python) python ;;
   down) down ;;
-  *) sed -n '2,14p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
+  *) sed -n '2,15p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
 esac

@@ -3,7 +3,8 @@
 # programs of their own.
 #
 #   stack.sh up            build, start what does not run, write var/dev.env
-#   stack.sh demo [AUDIO]  up, then take one recording through and print what came out
+#   stack.sh demo [AUDIO]  up, then take one recording through and print what came out; with
+#                          PROVIDERS=simulator on hosted engines that a simulator plays
 #   stack.sh down          stop the programs, then the servers, and delete what they left
 #
 # var/dev.env can be sourced by sh: API_URL, DATABASE_URL, AMQP_URL, METRICS_URLS ('name=url …') and
@@ -40,9 +41,9 @@ pid_of() { # PROGRAM: its id, if what runs under it is a program of this clone
 address_of() { # PROGRAM WORDS: where it says that it listens
   grep -F "$2" "$log/$1.log" | sed -n 's/.*address=\([^ ]*\).*/\1/p' | tail -n 1
 }
-start() { # PROGRAM
+start() { # PROGRAM ARGUMENTS
   pid_of "$1" >/dev/null && return 0
-  (cd "$root" && exec setsid "$bin/$1" >"$log/$1.log" 2>&1 </dev/null) &
+  (cd "$root" && exec setsid "$bin/$1" "${@:2}" >"$log/$1.log" 2>&1 </dev/null) &
   echo $! >"$root/var/run/$1"
 }
 is_up() { # PROGRAM
@@ -57,12 +58,13 @@ answers() { # HOST:PORT PATH: 200
 }
 free_or_any() { if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then echo 0; else echo "$1"; fi; }
 
-stop_programs() {
+stop_programs() { # [PROGRAM…]: these, or all
   local program pid deadline=$((SECONDS + 40))
-  for program in "${programs[@]}"; do
+  [ $# -gt 0 ] || set -- "${programs[@]}" scryon-simulator
+  for program in "$@"; do
     if pid=$(pid_of "$program"); then kill -TERM "$pid" 2>/dev/null || true; fi
   done
-  for program in "${programs[@]}"; do
+  for program in "$@"; do
     while pid=$(pid_of "$program"); do
       if [ $SECONDS -ge $deadline ]; then say "$program did not stop in time and is killed"; kill -KILL "$pid" 2>/dev/null || true; fi
       pause
@@ -84,8 +86,8 @@ up() {
   mkdir -p "$OBJECT_STORAGE_LOCAL_PATH"
   "$bin/scryon" migrate >&2
   # Programs that already run keep their ports; a newer build or other settings replace them.
-  local settings; settings=$({ env | grep -E '^(SCRYON_|OBJECT_STORAGE_|DATABASE_URL|AMQP_URL|MAX_|SERVER_)' | sort; stat -c %Y "${programs[@]/#/$bin/}"; } | sha256sum)
-  [ "$settings" = "$(cat "$root/var/run/settings" 2>/dev/null)" ] || stop_programs
+  local settings; settings=$({ env | grep -E '^(SCRYON_|LEMONFOX_|PYANNOTE_|LLM_|OBJECT_STORAGE_|DATABASE_URL|AMQP_URL|MAX_|SERVER_)' | sort; stat -c %Y "${programs[@]/#/$bin/}"; } | sha256sum)
+  [ "$settings" = "$(cat "$root/var/run/settings" 2>/dev/null)" ] || stop_programs "${programs[@]}"
   printf %s "$settings" >"$root/var/run/settings"
   export SCRYON_ADMIN_PORT=0 SERVER_PORT=${SERVER_PORT:-$(free_or_any 8080)}
   local program metrics='' pids='' deadline=$((SECONDS + 60))
@@ -107,14 +109,43 @@ PIDS='${pids% }'
 EOF
 }
 
+# Hosted engines that a simulator plays: it says which settings lead to it.
+with_simulator() {
+  local deadline=$((SECONDS + 30)) setting
+  mkdir -p "$log" "$root/var/run"
+  build
+  start scryon-simulator 127.0.0.1:0 --sandbox
+  until grep -q '^SCRYON_WEBHOOK_SECRET=' "$log/scryon-simulator.log" 2>/dev/null; do
+    [ $SECONDS -lt $deadline ] || die "the simulator is not ready: see $log/scryon-simulator.log"
+    pause
+  done
+  while IFS= read -r setting; do export "${setting?}"; done < <(grep -E '^[A-Z_]+=' "$log/scryon-simulator.log")
+  export SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS=${SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS:-1}
+}
+
 demo() {
-  local audio=${1:-} bundled=$root/tests/fixtures/support-call.ogg started seconds id
+  local audio=${1:-} bundled=$root/tests/fixtures/support-call.ogg
   if [ -z "$audio" ]; then
     audio=$bundled
     # In the bundled recording the left channel is the agent, who uses the product.
     export SCRYON_CHANNEL_ROLES=${SCRYON_CHANNEL_ROLES-USER,CONTACT}
   fi
   [ -r "$audio" ] || die "there is no readable recording at $audio"
+  case ${PROVIDERS:-} in
+    '') take "$audio" ;;
+    simulator)
+      with_simulator
+      printf '\n==== Lemonfox, pyannoteAI and a language model (their words are the simulator'"'"'s) ====\n'
+      take "$audio"
+      export PYANNOTE_ENABLED=false
+      printf '\n==== the same recording with PYANNOTE_ENABLED=false ====\n'
+      take "$audio" ;;
+    *) die "PROVIDERS is simulator, or not set" ;;
+  esac
+}
+
+take() { # AUDIO
+  local audio=$1 started seconds id
   up
   . "$env_file"; export API_URL
   say "uploading $(basename "$audio")"
@@ -124,6 +155,7 @@ demo() {
   [ -n "$id" ] || die "the upload failed; the reason is above"
   printf '\n== Transcript ==\n'; "$bin/scryon" transcript "$id"
   printf '\n== Analysis ==\n'; "$bin/scryon" analysis "$id"
+  [ -z "${PROVIDERS:-}" ] || { printf '\n== Who did what, and what it cost ==\n'; "$bin/scryon" costs "$id"; }
   printf '\n%s took %d.%03d s. The API is at %s and keeps running; `make down` stops it.\n' \
     "$(basename "$audio")" $((seconds / 1000)) $((seconds % 1000)) "$API_URL"
   printf 'Look around: API_URL=%s %s show %s\n' "$API_URL" "${bin#"$root"/}/scryon" "$id"

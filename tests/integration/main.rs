@@ -9,6 +9,7 @@ mod calls;
 mod command_line;
 mod envelope;
 mod fences;
+mod hosted;
 mod idempotency;
 mod journey;
 mod keyless;

@@ -243,6 +243,22 @@ pub(crate) async fn delete(
     }
 }
 
+/// GET /api/calls/{id}/costs: every request to a provider that was made for the call, and their sum.
+pub(crate) async fn costs(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let id = call_id(&path)?;
+    let rows = app.store.call_costs(&caller.0, id).await?;
+    // A call that bought nothing has an empty list; one that is not there has none.
+    if rows.is_empty() && app.store.call_detail(&caller.0, id).await?.is_none() {
+        return Err(ApiError::call_not_found());
+    }
+    let billed: f64 = rows.iter().filter_map(|row| row.billed_cost).sum();
+    Ok(HttpResponse::Ok().json(json!({"callId": id, "currency": "USD", "billed": billed, "items": rows})))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

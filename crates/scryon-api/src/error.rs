@@ -48,6 +48,15 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "auth_invalid", "The key in X-Scryon-Api-Key is not valid.")
     }
 
+    /// 401: a callback that its provider did not sign, or signed too long ago.
+    pub(crate) fn bad_signature() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "signature_invalid",
+            "The signature of this callback does not hold.",
+        )
+    }
+
     /// 403: the account may not act.
     pub(crate) fn account(status: &str) -> Self {
         let code = if status == "SUSPENDED" { "ACCOUNT_SUSPENDED" } else { "ACCOUNT_DISABLED" };

@@ -11,6 +11,7 @@ mod identity;
 mod metadata;
 mod request_id;
 mod upload;
+mod webhooks;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use tracing::info;
 
 use crate::admission::Admission;
 use crate::error::{ApiError, from_extractor};
+use crate::webhooks::WebhookSecrets;
 
 /// The program.
 pub const PROGRAM: Program = Program {
@@ -51,6 +53,7 @@ pub(crate) struct App {
     api_keys: Vec<String>,
     default_tenant: TenantId,
     local_user: OnceCell<User>,
+    webhook_secrets: WebhookSecrets,
     admission: Admission,
     limits: Limits,
     /// A point at which a test build ends itself.
@@ -130,6 +133,10 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
         api_keys: config.api.api_keys.0.clone(),
         default_tenant: App::default_tenant(),
         local_user: OnceCell::new(),
+        webhook_secrets: WebhookSecrets {
+            ours: config.engines.webhook_secrets.0.clone(),
+            pyannote: config.engines.pyannote_webhook_secrets.0.clone(),
+        },
         admission: Admission::new(config.sweeper.tenant_max_in_flight.0),
         limits: Limits {
             file: config.api.max_file_size.0,
@@ -186,10 +193,18 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(calls::delete)),
         )
         .service(resource("/api/calls/{id}/transcript").route(web::get().to(documents::transcript)))
+        .service(resource("/api/calls/{id}/costs").route(web::get().to(calls::costs)))
         .service(resource("/api/calls/{id}/analysis").route(web::get().to(documents::analysis)))
+        .service(callbacks("/api/webhooks/pyannote/{job}").route(web::post().to(webhooks::pyannote)))
+        .service(callbacks("/api/webhooks/lemonfox/{call}").route(web::post().to(webhooks::lemonfox)))
         .service(resource("/api/actions").route(web::get().to(actions::list)))
         .service(resource("/api/actions/{id}").route(web::patch().to(actions::set_status)))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::route_not_found()) }));
+}
+
+/// A resource that takes a callback's raw bytes.
+fn callbacks(path: &str) -> actix_web::Resource {
+    resource(path).app_data(web::PayloadConfig::new(webhooks::LIMIT))
 }
 
 /// A resource whose other methods answer in the envelope too.

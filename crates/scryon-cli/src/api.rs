@@ -91,6 +91,10 @@ impl Api {
         response.text().await.map_err(|e| Failure::new(Failure::UNAVAILABLE, innermost(&e)))
     }
 
+    pub(crate) async fn costs(&self, id: &str) -> Result<Value, Failure> {
+        self.json(self.get(&format!("/api/calls/{id}/costs"))).await
+    }
+
     pub(crate) async fn analysis(&self, id: &str) -> Result<Value, Failure> {
         self.json(self.get(&format!("/api/calls/{id}/analysis"))).await
     }

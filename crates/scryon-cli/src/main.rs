@@ -2,17 +2,20 @@
 
 mod api;
 mod check;
+mod costs;
 mod docs;
 mod output;
 mod upload;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use scryon_config::{Config, ProcessEnv};
+use scryon_config::{Config, Env, ProcessEnv};
+use scryon_runtime::shell::main_with;
 use scryon_runtime::{Context, ProgramError};
 use scryon_store::{Store, StoreSettings};
 
@@ -43,7 +46,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run API, workers and sweeper in this process (settings are environment variables).
-    Dev,
+    Dev {
+        /// Hosted engines, played by a simulator inside this process: nothing is spent.
+        #[arg(long)]
+        sandbox: bool,
+    },
     /// Apply pending database migrations; safe to run twice and on several machines at once.
     Migrate {
         /// Take every migration back instead. This deletes all data.
@@ -72,6 +79,8 @@ enum Command {
     },
     /// Print a call's analysis and action items.
     Analysis { id: String },
+    /// Show what a call cost by engine, or, without an id, what tenants bought (from the database).
+    Costs(costs::CostsArguments),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
     Check {
         /// Postgres, as DATABASE_URL.
@@ -118,8 +127,12 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if matches!(cli.command, Command::Dev) {
-        return scryon_runtime::shell::main_with(scryon_dev::PROGRAM, migrate_first, dev);
+    if let Command::Dev { sandbox } = cli.command {
+        return if sandbox {
+            in_sandbox()
+        } else {
+            main_with(scryon_dev::PROGRAM, &ProcessEnv, migrate_first, dev)
+        };
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -135,7 +148,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     let output = Output::new(cli.json);
     let api = || Api::new(&cli.api_url, cli.api_key.as_deref());
     match cli.command {
-        Command::Dev => Ok(0),
+        Command::Dev { .. } => Ok(0),
         Command::Migrate { down } => migrate(&output, down).await,
         Command::Upload(arguments) => upload::upload(&api()?, &output, arguments).await,
         Command::Calls { status, limit } => output.calls(&api()?.calls(status.as_deref(), limit).await?),
@@ -145,6 +158,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             output.text(&api()?.transcript(&id, form.accept()).await?)
         }
         Command::Analysis { id } => output.analysis(&api()?.analysis(&id).await?),
+        Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,
         Command::Docs { folder } => docs::write(&folder),
     }
@@ -158,13 +172,18 @@ async fn migrate(output: &Output, down: bool) -> Result<u8, Failure> {
 }
 
 fn migration_store(config: &Config) -> Result<Store, Failure> {
+    own_store(config, "scryon-migrate", Duration::from_secs(600))
+}
+
+/// One connection for one command.
+pub(crate) fn own_store(config: &Config, name: &str, statement_timeout: Duration) -> Result<Store, Failure> {
     Store::new(&StoreSettings {
         url: config.database_url(),
-        application_name: "scryon-migrate".to_owned(),
+        application_name: name.to_owned(),
         pool_size: 1,
         pool_wait: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(3),
-        statement_timeout: Duration::from_secs(600),
+        statement_timeout,
         lock_timeout: None,
         step_pace: Duration::ZERO,
     })
@@ -176,6 +195,35 @@ async fn migrate_first(config: &Config) -> Result<(), ProgramError> {
     let store = migration_store(config).map_err(|f| ProgramError::Setup(f.message))?;
     store.migrate().await?;
     Ok(())
+}
+
+/// Everything with hosted engines that a simulator plays, on a thread of its own.
+fn in_sandbox() -> ExitCode {
+    let opened = TcpListener::bind("127.0.0.1:0").and_then(|listener| {
+        let address = listener.local_addr()?;
+        let (simulator, server) = scryon_simulator::serve(listener, scryon_simulator::Options::default())?;
+        simulator.set_hosted(scryon_simulator::HostedOptions::sandbox());
+        Ok((format!("http://{address}"), server))
+    });
+    let (address, server) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            return Failure::new(Failure::STOPPED, format!("the sandbox cannot start: {error}")).exit();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::new(Failure::STOPPED, error.to_string()).exit(),
+    };
+    // It ends with the process.
+    runtime.spawn(server);
+    // What is set by hand wins: a real key for one engine, say.
+    let mut env: BTreeMap<String, String> =
+        scryon_simulator::sandbox_settings(&address).into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    env.extend(
+        ProcessEnv.names().into_iter().filter_map(|name| Some((name.clone(), ProcessEnv.get(&name)?))),
+    );
+    main_with(scryon_dev::PROGRAM, &env, migrate_first, dev)
 }
 
 async fn dev(ctx: Context) -> Result<(), ProgramError> {

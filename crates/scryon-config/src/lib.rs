@@ -1,11 +1,13 @@
 //! Every setting in one registry: name, type, default, help. One env file serves all programs; a value
 //! that is not allowed, or a `SCRYON_*` nobody knows, stops the start before a port opens.
 
+mod prices;
 pub mod registry;
 mod settings;
 pub mod telemetry;
 pub mod value;
 
+pub use prices::{Price, Prices, Rate};
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
     ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings,
@@ -51,30 +53,13 @@ const OLD_NAMES: &[(&str, &str)] = &[
 /// Names of the contract whose feature this version does not have yet. They may be set: one env file
 /// serves all versions.
 const LATER_NAMES: &[&str] = &[
-    "SCRYON_WEBHOOK_SECRET",
-    "SCRYON_PUBLIC_BASE_URL",
     "FIREBASE_PROJECT_ID",
     "SCRYON_AUTH_ISSUER",
     "SCRYON_AUTH_AUDIENCE",
     "SCRYON_AUTH_JWKS_URL",
     "SCRYON_ADMIN_ALLOWED_EMAILS",
-    "LEMONFOX_API_KEY",
-    "LEMONFOX_BASE_URL",
-    "LEMONFOX_MODEL",
-    "LEMONFOX_LANGUAGE",
-    "LEMONFOX_TIMEOUT_SECONDS",
     "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED",
     "SCRYON_TRANSCRIPTION_CALLBACK_TIMEOUT_MINUTES",
-    "PYANNOTE_ENABLED",
-    "PYANNOTE_API_KEY",
-    "PYANNOTE_BASE_URL",
-    "PYANNOTE_MODEL",
-    "PYANNOTE_WEBHOOK_SECRET",
-    "SCRYON_DIARIZATION_TIMEOUT_SECONDS",
-    "SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS",
-    "SCRYON_DIARIZATION_MAX_RETRIES",
-    "SCRYON_DIARIZATION_MAX_AUDIO_MINUTES",
-    "SCRYON_DIARIZATION_HINT_TWO_SPEAKERS",
     "SCRYON_VOICE_EMBEDDING_ENABLED",
     "SCRYON_VOICE_EMBEDDING_PROVIDER",
     "SCRYON_VOICE_EMBEDDING_HIGH_THRESHOLD",
@@ -83,12 +68,6 @@ const LATER_NAMES: &[&str] = &[
     "SCRYON_VOICE_SAMPLE_MAX_SECONDS",
     "SCRYON_VOICE_SAMPLE_MAX_SIZE_MB",
     "SCRYON_VOICE_CONSENT_VERSION",
-    "LLM_PROVIDER",
-    "LLM_API_KEY",
-    "LLM_BASE_URL",
-    "LLM_MODEL",
-    "LLM_TIMEOUT_SECONDS",
-    "LLM_TEMPERATURE",
     "SCRYON_EMBEDDING_ENABLED",
     "SCRYON_EMBEDDING_MODEL",
     "SCRYON_EMBEDDING_TIMEOUT_SECONDS",

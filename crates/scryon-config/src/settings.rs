@@ -1,9 +1,10 @@
 //! All settings, by group. The doc comments are the manual.
 
+use crate::prices::Prices;
 use crate::settings;
 use crate::value::{
-    ByteSize, ChannelRoles, Count, Decimal, Hours, List, LogFormat, Millis, Minutes, Seconds, Secret,
-    SecretList, Stages, StorageProvider,
+    BaseUrl, ByteSize, ChannelRoles, Count, Decimal, Hours, List, LlmProvider, LogFormat, Millis, Minutes,
+    Seconds, Secret, SecretList, Stages, StorageProvider,
 };
 
 settings! {
@@ -111,11 +112,11 @@ settings! {
 settings! {
     /// Which engine does what.
     "Engines" EngineSettings {
-        /// Transcription engines in order of preference: `whisper-cpp`, `pocketsphinx`, `fake`. `auto` picks whisper-cpp where SCRYON_WHISPER_MODEL is set, else pocketsphinx.
+        /// Transcription engines in order of preference: `lemonfox`, `openai`, `deepgram`, `whisper-cpp`, `pocketsphinx`, `fake`. `auto` picks lemonfox where LEMONFOX_API_KEY is set, else whisper-cpp where SCRYON_WHISPER_MODEL is set, else pocketsphinx.
         transcription: List = "SCRYON_TRANSCRIPTION_ENGINES", "auto";
-        /// Diarization engines in order of preference: `channels`, `fake`. `auto` means channels.
+        /// Diarization engines in order of preference: `pyannote`, `channels`, `fake`. `auto` means pyannote before channels where PYANNOTE_ENABLED is true, else channels. Where all have nothing to give the speaker labels of the transcription are used.
         diarization: List = "SCRYON_DIARIZATION_ENGINES", "auto";
-        /// Analysis engines in order of preference: `extractive`, `fake`. `auto` means extractive.
+        /// Analysis engines in order of preference: `openai`, `extractive`, `fake`. `auto` picks openai where LLM_API_KEY is set, else extractive.
         analysis: List = "SCRYON_ANALYSIS_ENGINES", "auto";
         /// Whether calls are analysed. Off: they are COMPLETED with their transcript.
         analysis_enabled: bool = "SCRYON_ANALYSIS_ENABLED", "true";
@@ -125,6 +126,68 @@ settings! {
         whisper_cli: String = "SCRYON_WHISPER_CLI", "whisper-cli";
         /// The pocketsphinx binary; empty looks for pocketsphinx_continuous, then pocketsphinx.
         pocketsphinx: Option<String> = "SCRYON_POCKETSPHINX_PATH", "";
+        /// Key of Lemonfox; with it the transcription engine `lemonfox` can run.
+        lemonfox_api_key: Secret = "LEMONFOX_API_KEY", "", secret;
+        /// Base address of Lemonfox; `https://eu-api.lemonfox.ai/v1` processes inside the EU, at a higher price.
+        lemonfox_base_url: BaseUrl = "LEMONFOX_BASE_URL", "https://api.lemonfox.ai/v1";
+        /// Model that is asked for at Lemonfox.
+        lemonfox_model: String = "LEMONFOX_MODEL", "whisper-1";
+        /// Language of the recordings, by its English name or ISO code; `auto` lets the engine tell.
+        lemonfox_language: String = "LEMONFOX_LANGUAGE", "auto";
+        /// Longest wait for an answer of Lemonfox. Long recordings are waited for longer: a minute and half their length.
+        lemonfox_timeout: Seconds = "LEMONFOX_TIMEOUT_SECONDS", "180";
+        /// Key for the transcription engine `openai`. A server that needs none takes any text.
+        openai_api_key: Secret = "SCRYON_OPENAI_API_KEY", "", secret;
+        /// Base address of OpenAI, or of a server that speaks its transcription API.
+        openai_base_url: BaseUrl = "SCRYON_OPENAI_BASE_URL", "https://api.openai.com/v1";
+        /// Transcription model of the engine `openai`. One that is not known here is asked for word times, and for plain text where it refuses.
+        openai_model: String = "SCRYON_OPENAI_MODEL", "whisper-1";
+        /// Language of the recordings for the engine `openai`, by ISO code or English name; `auto` lets the engine tell.
+        openai_language: String = "SCRYON_OPENAI_LANGUAGE", "auto";
+        /// Key of Deepgram; with it the transcription engine `deepgram` can run.
+        deepgram_api_key: Secret = "SCRYON_DEEPGRAM_API_KEY", "", secret;
+        /// Base address of Deepgram; `https://api.eu.deepgram.com/v1` is the one in the EU.
+        deepgram_base_url: BaseUrl = "SCRYON_DEEPGRAM_BASE_URL", "https://api.deepgram.com/v1";
+        /// Model that is asked for at Deepgram.
+        deepgram_model: String = "SCRYON_DEEPGRAM_MODEL", "nova-3";
+        /// Whether pyannoteAI is used. Off takes it out of SCRYON_DIARIZATION_ENGINES, too: the speaker labels of the transcription are used instead.
+        pyannote_enabled: bool = "PYANNOTE_ENABLED", "false";
+        /// Key of pyannoteAI.
+        pyannote_api_key: Secret = "PYANNOTE_API_KEY", "", secret;
+        /// Base address of pyannoteAI.
+        pyannote_base_url: BaseUrl = "PYANNOTE_BASE_URL", "https://api.pyannote.ai";
+        /// Model that is asked for at pyannoteAI.
+        pyannote_model: String = "PYANNOTE_MODEL", "precision-2";
+        /// How long a diarization job is waited for before the call goes on without it.
+        diarization_timeout: Seconds = "SCRYON_DIARIZATION_TIMEOUT_SECONDS", "300";
+        /// Time between two looks at a diarization job. With SCRYON_PUBLIC_BASE_URL the provider calls back, and looks are six times as far apart.
+        diarization_poll_interval: Seconds = "SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS", "5";
+        /// Attempts beyond the first at submitting a diarization job before the call goes on without it.
+        diarization_max_retries: Count<0, 100> = "SCRYON_DIARIZATION_MAX_RETRIES", "2";
+        /// Longer recordings are not sent to a hosted diarization engine.
+        diarization_max_audio: Minutes = "SCRYON_DIARIZATION_MAX_AUDIO_MINUTES", "30";
+        /// Whether a hosted diarization engine is told that an INCOMING or OUTGOING call has two speakers.
+        diarization_hint_two_speakers: bool = "SCRYON_DIARIZATION_HINT_TWO_SPEAKERS", "true";
+        /// Where providers reach this installation's API, as `https://calls.example.org`. With it jobs are called back for; without it they are looked at.
+        public_base_url: Option<String> = "SCRYON_PUBLIC_BASE_URL", "";
+        /// Secrets of callbacks whose authenticity is our own affair. The first signs addresses, all verify.
+        webhook_secrets: SecretList = "SCRYON_WEBHOOK_SECRET", "", secret;
+        /// Secrets by which pyannoteAI signs its callbacks, the current one and perhaps the one before.
+        pyannote_webhook_secrets: SecretList = "PYANNOTE_WEBHOOK_SECRET", "", secret;
+        /// Dialect of the language model that analyses calls; `openai` is what most servers speak.
+        llm_provider: LlmProvider = "LLM_PROVIDER", "openai";
+        /// Key of the language model; with it the analysis engine `openai` can run. A server that needs none takes any text.
+        llm_api_key: Secret = "LLM_API_KEY", "", secret;
+        /// Base address of the language model's server.
+        llm_base_url: BaseUrl = "LLM_BASE_URL", "https://api.openai.com/v1";
+        /// Language model that analyses calls.
+        llm_model: String = "LLM_MODEL", "gpt-6-luna";
+        /// Longest wait for an answer of the language model.
+        llm_timeout: Seconds = "LLM_TIMEOUT_SECONDS", "120";
+        /// Temperature that the language model is asked with; not sent to models that refuse one.
+        llm_temperature: Decimal = "LLM_TEMPERATURE", "0.2";
+        /// Prices in US dollars that win over the built-in ones: `engine/model=0.003` per minute of audio, `engine/model=0.10/0.50` or `engine/model=0.10/0.01/0.50` per million tokens (input, cached input, output). A model without a price is not bought a second time when its answer was lost.
+        prices: Prices = "SCRYON_PRICES", "";
         /// Base address of the fake provider that tests and the benchmark run.
         fake_url: String = "SCRYON_FAKE_PROVIDER_URL", "http://127.0.0.1:8099";
         /// Whether the fake provider honours idempotency keys; off makes an unanswered request ambiguous.

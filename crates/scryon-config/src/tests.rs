@@ -59,9 +59,52 @@ fn an_unknown_name_is_refused_with_a_guess() {
 
 #[test]
 fn names_without_effect_say_what_to_use() {
-    let config = Config::from_env(&env(&[("FLYWAY_ENABLED", "true"), ("LEMONFOX_API_KEY", "k")])).unwrap();
+    let config =
+        Config::from_env(&env(&[("FLYWAY_ENABLED", "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "x")])).unwrap();
     assert_eq!(config.notes.len(), 2);
     assert!(config.notes[0].contains("scryon migrate"));
+}
+
+#[test]
+fn hosted_engines_have_the_documented_defaults() {
+    let engines = Config::from_env(&env(&[])).unwrap().engines;
+    let addresses = [
+        (&engines.lemonfox_base_url, "https://api.lemonfox.ai/v1"),
+        (&engines.openai_base_url, "https://api.openai.com/v1"),
+        (&engines.deepgram_base_url, "https://api.deepgram.com/v1"),
+        (&engines.llm_base_url, "https://api.openai.com/v1"),
+    ];
+    for (url, expected) in addresses {
+        assert_eq!(url.0, expected);
+    }
+    assert_eq!(engines.lemonfox_model, "whisper-1");
+    assert_eq!(engines.lemonfox_language, "auto");
+    assert_eq!(engines.lemonfox_timeout.0.as_secs(), 180);
+    assert_eq!(engines.llm_model, "gpt-6-luna");
+    assert_eq!(engines.llm_timeout.0.as_secs(), 120);
+    assert_eq!(engines.llm_temperature.0, 0.2);
+    assert!(engines.lemonfox_api_key.0.is_empty() && engines.llm_api_key.0.is_empty());
+}
+
+#[test]
+fn a_base_address_is_trimmed_and_holds_no_secret() {
+    let url =
+        |text: &str| Config::from_env(&env(&[("LLM_BASE_URL", text)])).map(|c| c.engines.llm_base_url.0);
+    assert_eq!(url("http://localhost:8000/v1/").unwrap(), "http://localhost:8000/v1");
+    for text in ["", "api.openai.com/v1", "ftp://x", "https://", "https://u:p@h/v1", "https://h/v1?key=1"] {
+        assert!(url(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn keys_of_engines_are_secrets() {
+    let names = ["LEMONFOX_API_KEY", "LLM_API_KEY", "SCRYON_OPENAI_API_KEY", "SCRYON_DEEPGRAM_API_KEY"];
+    for name in names {
+        assert!(entries().any(|e| e.name == name && e.secret), "{name}");
+        let config = Config::from_env(&env(&[(name, "planted-key")])).unwrap();
+        assert!(config.notes.is_empty(), "{name} is said to have no effect");
+        assert!(!format!("{config:?}").contains("planted"));
+    }
 }
 
 #[test]

@@ -203,6 +203,23 @@ impl SettingValue for SecretList {
     }
 }
 
+/// The address of a web service up to the part that paths are added to; no slash at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(pub String);
+
+impl SettingValue for BaseUrl {
+    fn allowed() -> String {
+        "an http or https address without user, query or fragment".to_owned()
+    }
+    fn read(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+        let host = rest.split('/').next().unwrap_or_default();
+        // A key inside an address would show wherever the address does.
+        let plain = !rest.contains(|c: char| c.is_whitespace() || c.is_control() || "@?#".contains(c));
+        (plain && !host.is_empty()).then(|| Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
 /// A closed set of words.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident, $allowed:literal, { $($variant:ident = $word:literal),+ }) => {
@@ -226,6 +243,10 @@ macro_rules! choice {
 choice!(
     /// Form of a log line.
     LogFormat, "kv, json or pretty", { Kv = "kv", Json = "json", Pretty = "pretty" }
+);
+choice!(
+    /// The dialect of the language model's server.
+    LlmProvider, "openai", { OpenAi = "openai" }
 );
 choice!(
     /// Where objects are stored.

@@ -12,19 +12,31 @@ use scryon_domain::ids::{CallId, JobId};
 use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION};
 use scryon_domain::stage::StageKind;
 use scryon_providers::{
-    DiarizationEngine, DiarizationRequest, EngineInfo, HttpClient, ProviderError, diarization_engines,
+    CollectRequest, Collected, DiarizationAnswer, DiarizationEngine, DiarizationRequest, EngineInfo,
+    HttpClient, ProviderError, diarization_engines,
 };
 use scryon_runtime::audio::StoredAudio;
-use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
+use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, is_over, run_engines};
 use scryon_runtime::serve::slots;
-use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, completed};
-use scryon_store::{JobIntent, StageOutput};
+use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
+use scryon_store::{JobIntent, StageEvent, StageOutput, SubmittedJob};
 use serde_json::{Value, json};
 
 pub(crate) struct DiarizationStage {
     engines: Vec<Arc<dyn DiarizationEngine>>,
     slots: usize,
     rebuy_max: f64,
+    max_retries: i32,
+}
+
+/// Starts of a stage whose engine asks for one pause after the other.
+const PATIENT_STARTS: i32 = 10;
+const PYANNOTE: &str = "pyannote";
+const PASSED: &str = "PYANNOTE_FAILED_FALLBACK";
+
+/// A recording that is not there is no reason to believe that the engine cannot be asked.
+fn recording(cx: &StageContext<'_>) -> std::io::Result<StoredAudio> {
+    StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))
 }
 
 impl DiarizationStage {
@@ -35,6 +47,7 @@ impl DiarizationStage {
             engines,
             slots: slots(config.workers.diarization_slots.0, fills_cores, 1000),
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
+            max_retries: i32::try_from(config.engines.diarization_max_retries.0).unwrap_or(i32::MAX),
         })
     }
 }
@@ -61,10 +74,44 @@ impl EngineStage for DiarizationStage {
         index: usize,
         job: Option<JobId>,
     ) -> Result<Asked<Diarization>, ProviderError> {
-        let audio =
-            StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))?;
+        let audio = recording(cx)?;
         let request = DiarizationRequest { audio: &audio, direction: cx.lease.call.parties.direction, job };
-        Ok(Asked::Answer(self.engines[index].diarize(request).await?))
+        Ok(match self.engines[index].diarize(request).await? {
+            DiarizationAnswer::Done(answer) => Asked::Answer(*answer),
+            DiarizationAnswer::Submitted(submitted) => Asked::Submitted(submitted),
+        })
+    }
+
+    async fn collect(
+        &self,
+        cx: &StageContext<'_>,
+        index: usize,
+        job: &SubmittedJob,
+    ) -> Result<Asked<Diarization>, ProviderError> {
+        let audio = recording(cx)?;
+        let request = CollectRequest { external_id: &job.external_id, callback: None, audio: &audio };
+        Ok(match self.engines[index].collect(request).await? {
+            Collected::Done(answer) => Asked::Answer(*answer),
+            Collected::Pending(look_in) => Asked::Pending(look_in),
+        })
+    }
+
+    /// A transcript with fewer names for its speakers is better than none: no engine is waited for long.
+    fn gives_way(&self, cx: &StageContext<'_>, error: &ProviderError) -> bool {
+        let tired = cx.lease.tries >= self.max_retries;
+        match error {
+            ProviderError::Transient { .. } | ProviderError::Malformed { .. } => tired,
+            ProviderError::Throttled { .. } => cx.lease.starts >= PATIENT_STARTS,
+            other => is_over(other),
+        }
+    }
+
+    fn submitted_event(&self, engine: &str) -> Option<&'static str> {
+        (engine == PYANNOTE).then_some("PYANNOTE_STARTED")
+    }
+
+    fn passed_event(&self, engine: &str) -> Option<&'static str> {
+        (engine == PYANNOTE).then_some(PASSED)
     }
 
     fn details(&self, diarization: &Diarization) -> Value {
@@ -124,6 +171,10 @@ impl Stage for DiarizationStage {
         Ok(match run_engines(self, cx).await? {
             EngineEnd::Early(early) => early,
             EngineEnd::Done(done) => {
+                for event in done.output.events.iter().filter(|e| e.stage == PASSED) {
+                    let reason = reason_of(event.error_code.as_deref().unwrap_or_default());
+                    cx.deps.metrics.diarization_fallback.with_label_values(&[reason]).inc();
+                }
                 if let Some(reason) = done.document.and_then(|d| d.fallback_reason) {
                     cx.deps.metrics.diarization_fallback.with_label_values(&[reason.as_str()]).inc();
                 }
@@ -134,13 +185,13 @@ impl Stage for DiarizationStage {
 
     async fn last_resort(&self, cx: &StageContext<'_>, error: &StageError) -> Option<StageDone> {
         let started = Instant::now();
-        let reason = match error.code {
-            "no_engine" => "no_engine",
-            "provider_unavailable" | "provider_throttled" => "engine_unavailable",
-            // Storage and Postgres come back; the engine's answer is worth the wait.
-            "storage_unavailable" | "store_failed" => return None,
-            _ => "engine_failed",
-        };
+        // Storage and Postgres come back, and throttling ends; the engine's answer is worth the wait.
+        if matches!(error.code, "storage_unavailable" | "store_failed")
+            || (error.code == "provider_throttled" && matches!(error.kind, StageErrorKind::Pause(_)))
+        {
+            return None;
+        }
+        let reason = reason_of(error.code);
         let fallback = Diarization {
             schema_version: RAW_SCHEMA_VERSION,
             engine: "transcript-labels".to_owned(),
@@ -156,12 +207,29 @@ impl Stage for DiarizationStage {
         cx.deps.metrics.diarization_fallback.with_label_values(&[reason]).inc();
         let mut event = completed("DIARIZED", Some("transcript-labels"), started);
         event.error_code = Some(error.code.to_owned());
+        let passed = error.engine.filter(|engine| *engine == PYANNOTE).map(|engine| StageEvent {
+            status: "FAILED",
+            error_code: Some(error.code.to_owned()),
+            ..completed(PASSED, Some(engine), started)
+        });
         Some(StageDone::Output(StageOutput {
             engine: Some(fallback.engine.clone()),
             object: Some(object),
             details: Some(self.details(&fallback)),
-            events: vec![event],
+            events: passed.into_iter().chain([event]).collect(),
             ..StageOutput::default()
         }))
+    }
+}
+
+/// Why an engine was passed over, in the closed set of the metric's label.
+fn reason_of(code: &str) -> &'static str {
+    match code {
+        "no_engine" => "no_engine",
+        "provider_unavailable" => "engine_unavailable",
+        "provider_throttled" => "engine_throttled",
+        "provider_overdue" => "engine_overdue",
+        "audio_too_long" | "audio_too_large" => "audio_too_long",
+        _ => "engine_failed",
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod assembly;
+pub mod callback;
 pub mod failure;
 pub mod hint;
 pub mod ids;

@@ -120,6 +120,8 @@ catalogue! {
         upload_bytes: IntCounter = "scryon_upload_bytes_total" [];
         /// Uploads that are being received.
         uploads_in_progress: IntGauge = "scryon_uploads_in_progress" [];
+        /// Callbacks of providers, by what became of them.
+        callbacks: IntCounterVec = "scryon_callbacks_total" ["provider", "outcome"];
         /// Voice profiles made; 0 while voice embedding is off.
         voice_profile_created: IntCounter = "scryon_voice_profile_created_total" [];
         /// Voice profiles deleted; 0 while voice embedding is off.
@@ -215,8 +217,17 @@ catalogue! {
 /// Reasons for which a call goes on without prepared audio.
 pub const PREPROCESSING_FALLBACK_REASONS: [&str; 3] = ["ffmpeg_missing", "ffmpeg_failed", "ffmpeg_timeout"];
 /// Reasons for which speakers are told apart by a lesser method.
-pub const DIARIZATION_FALLBACK_REASONS: [&str; 4] =
-    ["single_channel", "engine_failed", "engine_unavailable", "no_engine"];
+pub const DIARIZATION_FALLBACK_REASONS: [&str; 7] = [
+    "single_channel",
+    "engine_failed",
+    "engine_unavailable",
+    "engine_throttled",
+    "engine_overdue",
+    "audio_too_long",
+    "no_engine",
+];
+/// What becomes of a callback.
+pub const CALLBACK_OUTCOMES: [&str; 5] = ["woken", "kept", "unknown_job", "bad_signature", "expired"];
 /// Outcomes of work on a stage.
 pub const STAGE_OUTCOMES: [&str; 8] =
     ["succeeded", "skipped", "retry", "waiting", "failed", "superseded", "handed_back", "panicked"];
@@ -234,7 +245,13 @@ impl ProgramMetrics {
 }
 
 impl ApiMetrics {
-    fn start_at_zero(&self) {}
+    fn start_at_zero(&self) {
+        for provider in ["lemonfox", "pyannote"] {
+            for outcome in CALLBACK_OUTCOMES {
+                self.callbacks.with_label_values(&[provider, outcome]);
+            }
+        }
+    }
 }
 
 impl WorkerMetrics {

@@ -30,6 +30,35 @@ pub struct EngineInfo {
     pub variant: String,
     /// US dollars per minute of audio, where known.
     pub price_per_minute: Option<f64>,
+    /// How long a callback may take to settle a submit whose answer was lost; absent where none comes.
+    pub settled_within: Option<Duration>,
+}
+
+/// A job that a provider has taken and works on while nobody waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The provider's name for it. Engines without one give the job's own.
+    pub external_id: String,
+    /// When to look at it, unless a callback comes before.
+    pub look_in: Duration,
+    /// It is late after this.
+    pub deadline: Duration,
+}
+
+/// A look at a submitted job.
+pub struct CollectRequest<'a> {
+    pub external_id: &'a str,
+    /// What a callback brought, for engines whose results cannot be fetched.
+    pub callback: Option<Vec<u8>>,
+    pub audio: &'a dyn Audio,
+}
+
+/// What a look found.
+#[derive(Debug)]
+pub enum Collected<T> {
+    Done(Box<Answer<T>>),
+    /// Not yet: look again after this.
+    Pending(Duration),
 }
 
 impl EngineInfo {
@@ -92,8 +121,16 @@ pub struct TranscriptionRequest<'a> {
 #[derive(Debug)]
 pub enum TranscriptionAnswer {
     Done(Box<Answer<RawTranscript>>),
+    Submitted(Submitted),
     /// Some pieces are done and kept; the rest is for another delivery.
     ToBeContinued,
+}
+
+/// What a diarization gave.
+#[derive(Debug)]
+pub enum DiarizationAnswer {
+    Done(Box<Answer<Diarization>>),
+    Submitted(Submitted),
 }
 
 /// One diarization.
@@ -138,13 +175,28 @@ pub trait TranscriptionEngine: Send + Sync {
         &self,
         request: TranscriptionRequest<'_>,
     ) -> Result<TranscriptionAnswer, ProviderError>;
+
+    /// Whether a job's result comes by callback alone.
+    fn answers_by_callback(&self) -> bool {
+        false
+    }
+
+    /// Looks at a job that was submitted before.
+    async fn collect(&self, _request: CollectRequest<'_>) -> Result<Collected<RawTranscript>, ProviderError> {
+        Err(ProviderError::never_submits(self.info().name))
+    }
 }
 
 /// Tells who spoke when.
 #[async_trait]
 pub trait DiarizationEngine: Send + Sync {
     fn info(&self) -> &EngineInfo;
-    async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<Answer<Diarization>, ProviderError>;
+    async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<DiarizationAnswer, ProviderError>;
+
+    /// Looks at a job that was submitted before.
+    async fn collect(&self, _request: CollectRequest<'_>) -> Result<Collected<Diarization>, ProviderError> {
+        Err(ProviderError::never_submits(self.info().name))
+    }
 }
 
 /// Reads a transcript and says what it means: a document of schemaVersion 3.
@@ -173,6 +225,15 @@ pub enum ProviderError {
     /// It will not take this input, now or later.
     #[error("{engine} refused the input: {message}")]
     Rejected { engine: &'static str, message: String },
+    /// Our own rules keep this recording from the engine.
+    #[error("{engine} is not asked: {reason}")]
+    Declined { engine: &'static str, reason: &'static str },
+    /// It took the job and said nothing for too long. Its answer may still come.
+    #[error("{engine} took the job and is late")]
+    Overdue { engine: &'static str },
+    /// It took the job and could not do it.
+    #[error("{engine} took the job and failed: {message}")]
+    JobFailed { engine: &'static str, message: String },
     /// It answered with something that is no answer.
     #[error("{engine} gave an answer of another shape: {message}")]
     Malformed { engine: &'static str, message: String },
@@ -182,6 +243,11 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// A row speaks of a submitted job of an engine that has none.
+    fn never_submits(engine: &'static str) -> Self {
+        Self::Malformed { engine, message: "it has no jobs to look at".to_owned() }
+    }
+
     /// The word in events and metrics.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -190,6 +256,9 @@ impl ProviderError {
             Self::Unavailable { .. } => "provider_unavailable",
             Self::Ambiguous { .. } => "provider_unconfirmed",
             Self::Rejected { .. } => "provider_rejected",
+            Self::Declined { reason, .. } => reason,
+            Self::Overdue { .. } => "provider_overdue",
+            Self::JobFailed { .. } => "provider_job_failed",
             Self::Malformed { .. } => "provider_malformed",
             Self::Audio(_) => "audio_unavailable",
         }

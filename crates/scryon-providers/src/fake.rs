@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::engine::{
-    AnalysisEngine, AnalysisRequest, Answer, Audio, DiarizationEngine, DiarizationRequest, EngineInfo,
-    ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+    AnalysisEngine, AnalysisRequest, Answer, Audio, DiarizationAnswer, DiarizationEngine, DiarizationRequest,
+    EngineInfo, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
 };
 use crate::http::HttpClient;
 
@@ -45,6 +45,7 @@ impl FakeEngine {
                 cpu_bound: false,
                 variant: String::new(),
                 price_per_minute: Some(0.01),
+                settled_within: None,
             },
             http,
             url: settings.fake_url.trim_end_matches('/').to_owned(),
@@ -162,7 +163,7 @@ impl DiarizationEngine for FakeEngine {
         &self.info
     }
 
-    async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<Answer<Diarization>, ProviderError> {
+    async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<DiarizationAnswer, ProviderError> {
         let heard = self.post_audio("diarize", request.audio, request.job).await?;
         let turn = |s: &Segment| Turn { speaker: s.speaker.clone(), start: s.start, end: s.end };
         let diarization = Diarization {
@@ -176,7 +177,7 @@ impl DiarizationEngine for FakeEngine {
             fallback_reason: None,
             warnings: Vec::new(),
         };
-        Ok(heard.answer(self.info.price_per_minute, diarization))
+        Ok(DiarizationAnswer::Done(Box::new(heard.answer(self.info.price_per_minute, diarization))))
     }
 }
 

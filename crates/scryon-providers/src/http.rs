@@ -2,15 +2,48 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use scryon_metrics::WorkerMetrics;
+use serde_json::Value;
 
 use crate::engine::ProviderError;
 
 const CONNECT: Duration = Duration::from_secs(3);
 /// Longest pause a provider may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
+/// Pause where a provider asked for one without a length.
+const USUAL_PAUSE: Duration = Duration::from_secs(5);
+/// Bytes of a refusal that are looked at.
+const REFUSAL_LIMIT: usize = 64 << 10;
+
+/// Words by which providers say that the account may not spend more: no pause helps.
+const OUT_OF_CREDIT: &[&str] = &[
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "ASR_PAYMENT_REQUIRED",
+];
+/// Words for an input that is longer than the model reads.
+const TOO_LONG: &[&str] = &["context_length_exceeded", "string_above_max_length"];
+/// Other words that help whoever reads the log. A word that is in no list is not repeated: a body may quote
+/// the call.
+const KNOWN: &[&str] = &[
+    "invalid_request_error",
+    "invalid_api_key",
+    "model_not_found",
+    "unsupported_value",
+    "unsupported_parameter",
+    "rate_limit_exceeded",
+    "slow_down",
+    "server_is_overloaded",
+    "INVALID_AUTH",
+    "INSUFFICIENT_PERMISSIONS",
+    "TOO_MANY_REQUESTS",
+];
 
 /// A client with connection reuse; cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,6 +72,24 @@ impl HttpClient {
         self.client.post(url)
     }
 
+    /// A GET request to fill.
+    pub fn get(&self, url: String) -> RequestBuilder {
+        self.client.get(url)
+    }
+
+    /// A PUT request to fill.
+    pub fn put(&self, url: String) -> RequestBuilder {
+        self.client.put(url)
+    }
+
+    /// Counts tokens of a language model, as the provider counted them.
+    pub fn count_tokens(&self, prompt: u64, completion: u64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.analysis_tokens.with_label_values(&["prompt"]).inc_by(prompt);
+            metrics.analysis_tokens.with_label_values(&["completion"]).inc_by(completion);
+        }
+    }
+
     /// Sends a paid request and reads its answer. What fails before the connection stood was not bought;
     /// what fails after it perhaps was.
     pub async fn send(
@@ -47,6 +98,16 @@ impl HttpClient {
         request: RequestBuilder,
         limit: usize,
     ) -> Result<Vec<u8>, ProviderError> {
+        self.ask(engine, request, limit).await.map_err(|failure| failure.error)
+    }
+
+    /// As [`HttpClient::send`], for engines that can ask in another way when a part of the request is refused.
+    pub(crate) async fn ask(
+        &self,
+        engine: &'static str,
+        request: RequestBuilder,
+        limit: usize,
+    ) -> Result<Vec<u8>, Failure> {
         let started = Instant::now();
         let sent = request.send().await;
         let (host, status) = match &sent {
@@ -58,12 +119,16 @@ impl HttpClient {
             metrics.client_requests.with_label_values(&[host.as_str(), &status]).observe(seconds);
         }
         match sent {
-            Ok(response) if response.status().is_success() => read(engine, response, limit).await,
-            Ok(response) => Err(refused(engine, response).await),
-            Err(error) if error.is_connect() || error.is_builder() => {
-                Err(ProviderError::Transient { engine, message: plain(&error) })
+            Ok(response) if response.status().is_success() => Ok(read(engine, response, limit).await?),
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers().clone());
+                let body = beginning(response).await;
+                Err(refused(engine, status, &headers, &body, Utc::now()))
             }
-            Err(error) => Err(ProviderError::Ambiguous { engine, message: plain(&error) }),
+            Err(error) if error.is_connect() || error.is_builder() => {
+                Err(ProviderError::Transient { engine, message: plain(&error) }.into())
+            }
+            Err(error) => Err(ProviderError::Ambiguous { engine, message: plain(&error) }.into()),
         }
     }
 }
@@ -100,28 +165,146 @@ async fn read(engine: &'static str, mut response: Response, limit: usize) -> Res
     }
 }
 
-/// The class of an answer that is no success. Bodies of providers may quote the call: only codes are kept.
-async fn refused(engine: &'static str, response: Response) -> ProviderError {
-    let status = response.status();
-    let pause = retry_after(response.headers());
-    let message = format!("status {}", status.as_u16());
-    match status {
+/// What can be read of a refusal; one that breaks off still has its status.
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < REFUSAL_LIMIT {
+        let Ok(Some(chunk)) = response.chunk().await else { break };
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(REFUSAL_LIMIT);
+    body
+}
+
+/// Why a request has no answer, and what another request could do about it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: ProviderError,
+    pub(crate) fault: Fault,
+}
+
+/// The part of a request that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The temperature.
+    Temperature,
+    /// The input is longer than the model reads.
+    TooLong,
+    /// Some other part (400, 422).
+    Request,
+    /// Nothing that another request could mend.
+    Other,
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Self { error, fault: Fault::Other }
+    }
+}
+
+/// The class of an answer that is no success. Bodies of providers may quote the call: of their words only
+/// those are kept that are known here.
+fn refused(
+    engine: &'static str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: DateTime<Utc>,
+) -> Failure {
+    let refusal = Refusal::read(body);
+    let pause = pause(headers, now);
+    let message = match refusal.words.first() {
+        Some(word) => format!("status {}, {word}", status.as_u16()),
+        None => format!("status {}", status.as_u16()),
+    };
+    let unavailable = |message| ProviderError::Unavailable { engine, message };
+    let should_retry = headers.get("x-should-retry").map(reqwest::header::HeaderValue::as_bytes);
+    let error = match status {
+        _ if refusal.says(OUT_OF_CREDIT) => unavailable(message),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => {
+            unavailable(message)
+        }
+        // The address or the model is not there: no recording is to blame.
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => unavailable(message),
+        s if should_retry == Some(b"false") && may_pass(s) => unavailable(message),
         StatusCode::TOO_MANY_REQUESTS => {
-            ProviderError::Throttled { engine, pause: pause.unwrap_or(Duration::from_secs(5)) }
+            ProviderError::Throttled { engine, pause: pause.unwrap_or(USUAL_PAUSE) }
         }
         StatusCode::SERVICE_UNAVAILABLE if pause.is_some() => {
             ProviderError::Throttled { engine, pause: pause.unwrap_or_default() }
         }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => {
-            ProviderError::Unavailable { engine, message }
+        s if should_retry == Some(b"true") || may_pass(s) => ProviderError::Transient { engine, message },
+        _ => ProviderError::Rejected { engine, message },
+    };
+    let fault = match &error {
+        ProviderError::Rejected { .. } if refusal.says(TOO_LONG) => Fault::TooLong,
+        ProviderError::Rejected { .. } if refusal.names_temperature => Fault::Temperature,
+        ProviderError::Rejected { .. }
+            if matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) =>
+        {
+            Fault::Request
         }
-        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => ProviderError::Transient { engine, message },
-        s if s.is_client_error() => ProviderError::Rejected { engine, message },
-        _ => ProviderError::Transient { engine, message },
+        _ => Fault::Other,
+    };
+    Failure { error, fault }
+}
+
+/// Statuses that say nothing about the request itself.
+fn may_pass(status: StatusCode) -> bool {
+    !status.is_client_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// What a body says about a refusal, in any of the shapes that providers use: an object under `error`, a text
+/// there, or fields of their own.
+#[derive(Debug, Default)]
+struct Refusal {
+    words: Vec<&'static str>,
+    names_temperature: bool,
+}
+
+impl Refusal {
+    fn read(body: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let places = [
+            &body["error"]["code"],
+            &body["error"]["type"],
+            &body["error"],
+            &body["err_code"],
+            &body["category"],
+            &body["code"],
+            &body["type"],
+        ];
+        let known = |word: &str| {
+            [OUT_OF_CREDIT, TOO_LONG, KNOWN].into_iter().flatten().copied().find(|known| *known == word)
+        };
+        let words = places.into_iter().filter_map(Value::as_str).filter_map(known).collect();
+        let names_temperature = body["error"]["param"] == "temperature";
+        Self { words, names_temperature }
+    }
+
+    fn says(&self, list: &[&str]) -> bool {
+        self.words.iter().any(|word| list.contains(word))
     }
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+/// The pause a provider asks for: `retry-after-ms` is the finer one, `Retry-After` has seconds or a date.
+fn pause(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(|t| t.trim().to_owned());
+    let number = |text: &str| text.parse().ok().filter(|n: &f64| n.is_finite()).map(|n| n.max(0.0));
+    let millis = headers.get("retry-after-ms").and_then(text).and_then(|t| number(&t)).map(|ms| ms / 1000.0);
+    let seconds = millis.or_else(|| {
+        let text = headers.get(RETRY_AFTER).and_then(text)?;
+        number(&text).or_else(|| {
+            let date = DateTime::parse_from_rfc2822(&text).ok()?;
+            Some((date.to_utc() - now).num_milliseconds().max(0) as f64 / 1000.0)
+        })
+    })?;
+    Some(Duration::from_secs_f64(seconds.min(LONGEST_PAUSE.as_secs_f64())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod engine;
 mod fake;
+mod hosted;
 mod http;
 mod local;
 pub mod media;
@@ -10,10 +11,12 @@ mod schema;
 mod set;
 
 pub use engine::{
-    AnalysisEngine, AnalysisRequest, Answer, Audio, AudioFile, DiarizationEngine, DiarizationRequest,
-    EngineInfo, Pieces, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+    AnalysisEngine, AnalysisRequest, Answer, Audio, AudioFile, CollectRequest, Collected, DiarizationAnswer,
+    DiarizationEngine, DiarizationRequest, EngineInfo, Pieces, ProviderError, Submitted, TranscriptionAnswer,
+    TranscriptionEngine, TranscriptionRequest,
 };
 pub use fake::FakeEngine;
+pub use hosted::{DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine};
 pub use http::HttpClient;
 pub use local::{ChannelsEngine, ExtractiveEngine, PocketsphinxEngine, WhisperCppEngine};
 pub use schema::analysis_problems;

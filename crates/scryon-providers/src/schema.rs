@@ -24,6 +24,12 @@ pub fn analysis_problems(document: &Value) -> Vec<String> {
     }
 }
 
+/// The first place where a document breaks the schema, as a JSON pointer. `None`: it does not.
+pub(crate) fn first_problem(document: &Value) -> Option<String> {
+    let validator = VALIDATOR.as_ref()?;
+    validator.iter_errors(document).next().map(|e| e.instance_path().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

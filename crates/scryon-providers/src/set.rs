@@ -6,6 +6,7 @@ use scryon_config::EngineSettings;
 
 use crate::engine::{AnalysisEngine, DiarizationEngine, TranscriptionEngine};
 use crate::fake::FakeEngine;
+use crate::hosted::{DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine};
 use crate::http::HttpClient;
 use crate::local::{ChannelsEngine, ExtractiveEngine, PocketsphinxEngine, WhisperCppEngine};
 
@@ -16,10 +17,19 @@ pub fn transcription_engines(
     settings: &EngineSettings,
     http: &HttpClient,
 ) -> Result<Vec<Arc<dyn TranscriptionEngine>>, String> {
-    let auto = if settings.whisper_model.is_some() { "whisper-cpp" } else { "pocketsphinx" };
+    let auto = if !settings.lemonfox_api_key.0.is_empty() {
+        "lemonfox"
+    } else if settings.whisper_model.is_some() {
+        "whisper-cpp"
+    } else {
+        "pocketsphinx"
+    };
     names(&settings.transcription.0, auto)
         .map(|name| {
             Ok::<Arc<dyn TranscriptionEngine>, String>(match name {
+                "lemonfox" => Arc::new(LemonfoxEngine::new(settings, http.clone())?),
+                "openai" => Arc::new(OpenAiEngine::new(settings, http.clone())?),
+                "deepgram" => Arc::new(DeepgramEngine::new(settings, http.clone())?),
                 "whisper-cpp" => Arc::new(WhisperCppEngine::new(settings)?),
                 "pocketsphinx" => Arc::new(PocketsphinxEngine::new(settings)),
                 "fake" => Arc::new(FakeEngine::new(settings, http.clone())),
@@ -27,7 +37,7 @@ pub fn transcription_engines(
                     return Err(unknown(
                         "SCRYON_TRANSCRIPTION_ENGINES",
                         other,
-                        "whisper-cpp, pocketsphinx, fake",
+                        "lemonfox, openai, deepgram, whisper-cpp, pocketsphinx, fake",
                     ));
                 }
             })
@@ -40,12 +50,28 @@ pub fn diarization_engines(
     settings: &EngineSettings,
     http: &HttpClient,
 ) -> Result<Vec<Arc<dyn DiarizationEngine>>, String> {
-    names(&settings.diarization.0, "channels")
+    let auto: &[&str] = if settings.pyannote_enabled { &["pyannote", "channels"] } else { &["channels"] };
+    let configured = &settings.diarization.0;
+    let named: Vec<&str> = if configured.is_empty() {
+        auto.to_vec()
+    } else {
+        configured
+            .iter()
+            .flat_map(|name| if name == AUTO { auto.to_vec() } else { vec![name.as_str()] })
+            // The switch of an emergency wins over the list.
+            .filter(|name| *name != "pyannote" || settings.pyannote_enabled)
+            .collect()
+    };
+    named
+        .into_iter()
         .map(|name| {
             Ok::<Arc<dyn DiarizationEngine>, String>(match name {
+                "pyannote" => Arc::new(PyannoteEngine::new(settings, http.clone())?),
                 "channels" => Arc::new(ChannelsEngine::default()),
                 "fake" => Arc::new(FakeEngine::new(settings, http.clone())),
-                other => return Err(unknown("SCRYON_DIARIZATION_ENGINES", other, "channels, fake")),
+                other => {
+                    return Err(unknown("SCRYON_DIARIZATION_ENGINES", other, "pyannote, channels, fake"));
+                }
             })
         })
         .collect()
@@ -56,12 +82,14 @@ pub fn analysis_engines(
     settings: &EngineSettings,
     http: &HttpClient,
 ) -> Result<Vec<Arc<dyn AnalysisEngine>>, String> {
-    names(&settings.analysis.0, "extractive")
+    let auto = if settings.llm_api_key.0.is_empty() { "extractive" } else { "openai" };
+    names(&settings.analysis.0, auto)
         .map(|name| {
             Ok::<Arc<dyn AnalysisEngine>, String>(match name {
+                "openai" => Arc::new(LlmEngine::new(settings, http.clone())?),
                 "extractive" => Arc::new(ExtractiveEngine::default()),
                 "fake" => Arc::new(FakeEngine::new(settings, http.clone())),
-                other => return Err(unknown("SCRYON_ANALYSIS_ENGINES", other, "extractive, fake")),
+                other => return Err(unknown("SCRYON_ANALYSIS_ENGINES", other, "openai, extractive, fake")),
             })
         })
         .collect()
@@ -75,4 +103,71 @@ fn names<'a>(configured: &'a [String], auto: &'a str) -> impl Iterator<Item = &'
 
 fn unknown(variable: &str, name: &str, allowed: &str) -> String {
     format!("{variable} names `{name}`; allowed: auto, {allowed}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    type Pairs = &'static [(&'static str, &'static str)];
+    type Chosen = Result<Vec<&'static str>, String>;
+
+    /// Names of the engines for transcription and for analysis.
+    fn chosen(pairs: &[(&str, &str)]) -> (Chosen, Chosen) {
+        let env: BTreeMap<String, String> =
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let settings = EngineSettings::read(&env).unwrap();
+        let http = HttpClient::new(None).unwrap();
+        let speech = transcription_engines(&settings, &http);
+        let analysis = analysis_engines(&settings, &http);
+        (
+            speech.map(|engines| engines.iter().map(|e| e.info().name).collect()),
+            analysis.map(|engines| engines.iter().map(|e| e.info().name).collect()),
+        )
+    }
+
+    #[test]
+    fn auto_goes_by_the_keys_that_are_set() {
+        let cases: [(Pairs, &str, &str); 4] = [
+            (&[], "pocketsphinx", "extractive"),
+            (&[("SCRYON_WHISPER_MODEL", "ggml.bin")], "whisper-cpp", "extractive"),
+            (&[("LEMONFOX_API_KEY", "k"), ("SCRYON_WHISPER_MODEL", "m")], "lemonfox", "extractive"),
+            (&[("LLM_API_KEY", "k"), ("SCRYON_DEEPGRAM_API_KEY", "k")], "pocketsphinx", "openai"),
+        ];
+        for (pairs, speech, analysis) in cases {
+            assert_eq!(chosen(pairs), (Ok(vec![speech]), Ok(vec![analysis])), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn engines_come_in_the_order_that_was_set() {
+        let (speech, analysis) = chosen(&[
+            ("SCRYON_TRANSCRIPTION_ENGINES", "deepgram,openai,auto,fake"),
+            ("SCRYON_ANALYSIS_ENGINES", "openai,extractive"),
+            ("SCRYON_DEEPGRAM_API_KEY", "k"),
+            ("SCRYON_OPENAI_API_KEY", "k"),
+            ("LLM_API_KEY", "k"),
+        ]);
+        assert_eq!(speech.unwrap(), ["deepgram", "openai", "pocketsphinx", "fake"]);
+        assert_eq!(analysis.unwrap(), ["openai", "extractive"]);
+    }
+
+    #[test]
+    fn what_cannot_run_stops_the_start_with_what_is_missing() {
+        let cases = [
+            ("SCRYON_TRANSCRIPTION_ENGINES", "lemonfox", "LEMONFOX_API_KEY"),
+            ("SCRYON_TRANSCRIPTION_ENGINES", "openai", "SCRYON_OPENAI_API_KEY"),
+            ("SCRYON_TRANSCRIPTION_ENGINES", "deepgram", "SCRYON_DEEPGRAM_API_KEY"),
+            ("SCRYON_TRANSCRIPTION_ENGINES", "nobody", "SCRYON_TRANSCRIPTION_ENGINES names `nobody`"),
+            ("SCRYON_ANALYSIS_ENGINES", "openai", "LLM_API_KEY"),
+            ("SCRYON_ANALYSIS_ENGINES", "nobody", "SCRYON_ANALYSIS_ENGINES names `nobody`"),
+        ];
+        for (variable, engine, expected) in cases {
+            let (speech, analysis) = chosen(&[(variable, engine)]);
+            let error = speech.err().or(analysis.err()).unwrap();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 }

@@ -1,27 +1,30 @@
 //! The rules of buying, written once for all engine stages: reuse what is there, adopt what is on its way,
 //! settle what was perhaps sent, and only then send; on failure try the next engine.
 
+mod buying;
+
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use scryon_blobs::{BlobKey, DocumentName};
+use scryon_blobs::DocumentName;
 use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::JobId;
-use scryon_domain::status::SkipReason;
-use scryon_providers::{Answer, EngineInfo, ProviderError};
-use scryon_store::{
-    JobClaim, JobEnd, JobEndState, JobIntent, JobSettlement, OutputObject, RebuyCause, StageEvent,
-    StageOutput,
-};
+use scryon_providers::{Answer, EngineInfo, ProviderError, Submitted};
+use scryon_store::{JobEnd, JobEndState, JobIntent, JobSettlement, StageEvent, StageOutput, SubmittedJob};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::buying::{Permission, permission, reuse_prior};
 use crate::stage::{StageContext, StageDone, StageError, StageErrorKind, completed};
 
 /// How long to wait before looking for an answer that somebody else is getting.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long until a submitted job is looked at again whose provider could not be asked.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a worker waits between attempts to write down under which name a provider took a job.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
 /// How long to wait when no engine is available: the call is not failed for that.
 const NO_ENGINE: Duration = Duration::from_secs(30);
 
@@ -44,6 +47,28 @@ pub trait EngineStage: Send + Sync {
         index: usize,
         job: Option<JobId>,
     ) -> Result<Asked<Self::Document>, ProviderError>;
+    /// Looks at a job that engine number `index` has taken.
+    async fn collect(
+        &self,
+        _cx: &StageContext<'_>,
+        index: usize,
+        _job: &SubmittedJob,
+    ) -> Result<Asked<Self::Document>, ProviderError> {
+        let engine = self.engines()[index].name;
+        Err(ProviderError::Malformed { engine, message: "it has no jobs to look at".to_owned() })
+    }
+    /// Whether the next engine is tried after this error.
+    fn gives_way(&self, _cx: &StageContext<'_>, error: &ProviderError) -> bool {
+        is_over(error)
+    }
+    /// The line in the call's log when a job was submitted.
+    fn submitted_event(&self, _engine: &str) -> Option<&'static str> {
+        None
+    }
+    /// The line in the call's log when an engine was passed over.
+    fn passed_event(&self, _engine: &str) -> Option<&'static str> {
+        None
+    }
     /// What the row shows of the document; never text of the call.
     fn details(&self, document: &Self::Document) -> Value;
     /// The document's name in storage.
@@ -66,6 +91,22 @@ pub enum Asked<T> {
     Answer(Answer<T>),
     /// A part is done and kept.
     ToBeContinued,
+    /// The provider has taken the job.
+    Submitted(Submitted),
+    /// The provider is not done: look again after this.
+    Pending(Duration),
+}
+
+/// An error after which this engine has nothing more to give, and another may.
+pub const fn is_over(error: &ProviderError) -> bool {
+    matches!(
+        error,
+        ProviderError::Unavailable { .. }
+            | ProviderError::Rejected { .. }
+            | ProviderError::Declined { .. }
+            | ProviderError::Overdue { .. }
+            | ProviderError::JobFailed { .. }
+    )
 }
 
 /// What an engine stage ended with, and the document where it is fresh.
@@ -108,52 +149,38 @@ pub async fn run_engines<S: EngineStage>(
         return Ok(EngineEnd::Done(EngineDone { output, document: None }));
     }
     let mut last: Option<StageError> = None;
+    let mut passed = Vec::new();
     for (index, info) in infos.iter().enumerate() {
         let permission =
             if info.paid { permission(stage, cx, index, info, &extra).await? } else { Permission::Free };
-        let job = match permission {
-            Permission::Free => None,
-            Permission::Send(job) => Some(job),
+        let turn =
+            Turn { info, job: permission.job(), taken: permission.is_taken(), started: Instant::now() };
+        let asked = match permission {
             Permission::Adopted(output) => {
                 return Ok(EngineEnd::Done(EngineDone { output: *output, document: None }));
             }
-            Permission::LookAgain => return Ok(EngineEnd::Early(StageDone::Wait(LOOK_AGAIN))),
+            Permission::LookAgain => return Ok(EngineEnd::Early(StageDone::wait(LOOK_AGAIN))),
+            Permission::Free => stage.ask(cx, index, None).await,
+            Permission::Send(job) => send(stage, cx, index, job).await,
+            Permission::Collect(job) => collect(stage, cx, index, &job).await,
         };
-        cx.guard.set_job(job);
-        let started = Instant::now();
-        if job.is_some() {
-            cx.deps.crash_point("C9");
-        }
-        let asked = stage.ask(cx, index, job).await;
-        cx.guard.set_job(None);
         match asked {
             Ok(Asked::ToBeContinued) => return Ok(EngineEnd::Early(StageDone::ToBeContinued)),
+            Ok(Asked::Pending(look_in)) => return Ok(EngineEnd::Early(StageDone::wait(look_in))),
+            Ok(Asked::Submitted(submitted)) => {
+                info!(provider = info.name, "a provider has taken a job; no worker waits for it");
+                let event = stage.submitted_event(info.name).map(|e| turn.event(e));
+                return Ok(EngineEnd::Early(StageDone::Wait { delay: submitted.look_in, event }));
+            }
             Ok(Asked::Answer(answer)) => {
-                stage.observe(cx, info.name, started.elapsed().as_secs_f64());
-                return answered(stage, cx, info, &extra, job, answer, started).await.map(EngineEnd::Done);
+                let mut done = answered(stage, cx, &turn, &extra, answer).await?;
+                done.output.events.splice(0..0, passed);
+                return Ok(EngineEnd::Done(done));
             }
-            Err(error) => {
-                let goes_on =
-                    matches!(error, ProviderError::Unavailable { .. } | ProviderError::Rejected { .. });
-                let error = stage_error(stage, info, job, &error);
-                warn!(
-                    provider = info.name,
-                    errorCode = error.code,
-                    "an engine gave no answer: {}",
-                    error.what
-                );
-                if !goes_on {
-                    return Err(error);
-                }
-                // The next engine's purchase is another row: this one's end is recorded before it.
-                if let Some(job) = error.job {
-                    cx.deps.store.job_end(job, error.code).await?;
-                }
-                last = Some(error);
-            }
+            Err(error) => last = Some(pass_over(stage, cx, &turn, &error, &mut passed).await?),
         }
     }
-    Err(last.unwrap_or_else(|| {
+    Err(last.map(StageError::without_job).unwrap_or_else(|| {
         StageError::new(
             StageErrorKind::Pause(NO_ENGINE),
             "no_engine",
@@ -162,177 +189,101 @@ pub async fn run_engines<S: EngineStage>(
     }))
 }
 
-/// An earlier run of this call had the same question for one of the engines, and its answer is still there.
-async fn reuse_prior(
-    cx: &StageContext<'_>,
-    infos: &[&EngineInfo],
-    extra: &str,
-    event: &'static str,
-) -> Result<Option<StageOutput>, StageError> {
-    let Some(prior) = &cx.lease.prior else { return Ok(None) };
-    let (Some(key), Some(params)) = (&prior.result_ref, &prior.params) else { return Ok(None) };
-    let same = infos
-        .iter()
-        .find(|i| Some(i.name) == prior.engine.as_deref() && hex::encode(i.params_hash(extra)) == *params);
-    let Some(info) = same else { return Ok(None) };
-    let Some(size) = cx.deps.blobs.size(&BlobKey::stored(key)).await? else { return Ok(None) };
-    if Some(size) != prior.bytes.and_then(|b| u64::try_from(b).ok()) {
-        return Ok(None);
+/// One engine's turn at a stage.
+struct Turn<'a> {
+    info: &'a EngineInfo,
+    job: Option<JobId>,
+    /// The provider has the job.
+    taken: bool,
+    started: Instant,
+}
+
+impl Turn<'_> {
+    fn event(&self, stage: &'static str) -> StageEvent {
+        completed(stage, Some(self.info.name), self.started)
     }
-    cx.deps.metrics.purchases_saved.with_label_values(&[cx.lease.stage.as_str()]).inc();
-    Ok(Some(StageOutput {
-        engine: Some(info.name.to_owned()),
-        params_hash: Some(info.params_hash(extra)),
-        object: Some(OutputObject {
-            key: key.clone(),
-            artifact_type: artifact_type(cx.lease.stage),
-            bytes: prior.bytes.unwrap_or_default(),
-            sha256: prior.sha256.as_deref().and_then(|h| hex::decode(h).ok()).unwrap_or_default(),
-        }),
-        details: prior.details.clone(),
-        skipped: Some(SkipReason::Reused),
-        events: vec![skipped(event, info.name)],
-        ..StageOutput::default()
-    }))
 }
 
-enum Permission {
-    Free,
-    /// Send the request under this ledger row.
-    Send(JobId),
-    /// The answer was there.
-    Adopted(Box<StageOutput>),
-    /// Somebody else is getting it.
-    LookAgain,
+/// Goes on to the next engine, or gives the error back where the stage does not.
+async fn pass_over<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    turn: &Turn<'_>,
+    error: &ProviderError,
+    passed: &mut Vec<StageEvent>,
+) -> Result<StageError, StageError> {
+    let goes_on = stage.gives_way(cx, error);
+    let error = stage_error(stage, turn, error);
+    let provider = turn.info.name;
+    warn!(provider, errorCode = error.code, "an engine gave no answer: {}", error.what);
+    if !goes_on {
+        return Err(error);
+    }
+    // The next engine's purchase is another row: this one's end is recorded before it.
+    if let Some(job) = error.job {
+        cx.deps.store.job_end(job, error.code).await?;
+    }
+    if let Some(event) = stage.passed_event(provider) {
+        let error_code = Some(error.code.to_owned());
+        passed.push(StageEvent { status: "FAILED", error_code, ..turn.event(event) });
+    }
+    Ok(error)
 }
 
-/// Asks the ledger whether this worker may send a paid request.
-async fn permission<S: EngineStage>(
+/// Sends a paid request. A job that the provider takes is written down before anything else happens.
+async fn send<S: EngineStage>(
     stage: &S,
     cx: &StageContext<'_>,
     index: usize,
-    info: &EngineInfo,
-    extra: &str,
-) -> Result<Permission, StageError> {
-    let begin = async || {
-        let Some(intent) = intent_of(info, extra) else { return Err(StageError::superseded()) };
-        let claim = cx.deps.store.job_begin(cx.lease, &cx.deps.owner, &intent).await?;
-        claim.ok_or_else(StageError::superseded)
-    };
-    // The claim recorded the purchase for the first engine; others are recorded when their turn comes.
-    let recorded = if index == 0 { cx.lease.job.clone() } else { None };
-    let mut claim = match recorded {
-        Some(claim) => claim,
-        None => begin().await?,
-    };
-    if claim == JobClaim::Raced {
-        claim = begin().await?;
+    job: JobId,
+) -> Result<Asked<S::Document>, ProviderError> {
+    cx.guard.set_job(Some(job));
+    cx.deps.crash_point("C9");
+    let asked = stage.ask(cx, index, Some(job)).await;
+    if let Ok(Asked::Submitted(submitted)) = &asked {
+        cx.deps.crash_point("C10");
+        // However long Postgres is away: a name that is lost here may be a second purchase later.
+        while let Err(error) =
+            cx.deps.store.job_submitted(job, &submitted.external_id, submitted.deadline).await
+        {
+            warn!(error = %error, "failed to write down a submitted job; trying again");
+            tokio::time::sleep(WRITE_AGAIN).await;
+        }
+        cx.deps.crash_point("C11");
     }
-    match claim {
-        JobClaim::Mine { id } => Ok(Permission::Send(id)),
-        JobClaim::Answered { id, result_ref, bytes, sha256 } => {
-            let object =
-                OutputObject { key: result_ref, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
-            match adopt(cx, object).await? {
-                Some(object) => {
-                    Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
-                }
-                None => rebuy(cx, info, extra, id, RebuyCause::Repair).await,
-            }
-        }
-        JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true } if info.idempotent => {
-            if cx.deps.store.job_take_over(id, &cx.deps.owner).await? {
-                info!(provider = info.name, "sending again under the same key what was perhaps sent");
-                Ok(Permission::Send(id))
-            } else {
-                Ok(Permission::LookAgain)
-            }
-        }
-        JobClaim::Raced | JobClaim::InFlight { .. } => Ok(Permission::LookAgain),
-        JobClaim::Unsettled { id, cause, estimated_cost } => {
-            let affordable = estimated_cost.is_some_and(|cost| cost <= stage.rebuy_max());
-            if cause == "ambiguous" || !affordable {
-                return Err(StageError::new(
-                    StageErrorKind::Fail(FailureCode::ProviderSubmitUnconfirmed),
-                    "provider_submit_unconfirmed",
-                    "a paid request was perhaps taken; it is not bought a second time",
-                )
-                .with_engine(info.name));
-            }
-            warn!(provider = info.name, "buying once more what was perhaps bought; the ledger says so");
-            rebuy(cx, info, extra, id, RebuyCause::Ambiguous).await
-        }
-    }
+    cx.guard.set_job(None);
+    asked
 }
 
-async fn rebuy(
-    cx: &StageContext<'_>,
-    info: &EngineInfo,
-    extra: &str,
-    old: JobId,
-    cause: RebuyCause,
-) -> Result<Permission, StageError> {
-    let Some(intent) = intent_of(info, extra) else { return Ok(Permission::LookAgain) };
-    if cx.deps.store.job_buy_again(cx.lease, &cx.deps.owner, &intent, old, cause).await? {
-        Ok(Permission::Send(intent.id))
-    } else {
-        Ok(Permission::LookAgain)
-    }
-}
-
-/// Makes an answer's object ours: one of this call is used where it lies, one of another call of the same
-/// tenant is copied, so that each call's deletion takes all of it and nothing else. `None`: it is gone.
-async fn adopt(cx: &StageContext<'_>, object: OutputObject) -> Result<Option<OutputObject>, StageError> {
-    let from = BlobKey::stored(&object.key);
-    let size = cx.deps.blobs.size(&from).await?;
-    if size != u64::try_from(object.bytes).ok() {
-        return Ok(None);
-    }
-    if object.key.starts_with(cx.keys.prefix()) {
-        return Ok(Some(object));
-    }
-    let name = match cx.lease.stage {
-        scryon_domain::stage::StageKind::Transcription => DocumentName::Raw,
-        scryon_domain::stage::StageKind::Diarization => DocumentName::Diarization,
-        _ => return Ok(None),
-    };
-    let to = cx.keys.document(cx.lease.run_no, name, cx.lease.token);
-    match cx.deps.blobs.copy(&from, &to).await {
-        Ok(()) => Ok(Some(OutputObject { key: to.as_str().to_owned(), ..object })),
-        Err(scryon_blobs::BlobError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn adopted_output<S: EngineStage>(
+/// Looks at a job that runs at the provider. Looking is free, so trouble with it only means to look again.
+async fn collect<S: EngineStage>(
     stage: &S,
     cx: &StageContext<'_>,
-    info: &EngineInfo,
-    extra: &str,
-    object: OutputObject,
-) -> StageOutput {
-    cx.deps.metrics.purchases_saved.with_label_values(&[cx.lease.stage.as_str()]).inc();
-    StageOutput {
-        engine: Some(info.name.to_owned()),
-        params_hash: Some(info.params_hash(extra)),
-        object: Some(object),
-        skipped: Some(SkipReason::Reused),
-        events: vec![skipped(stage.event(), info.name)],
-        ..StageOutput::default()
-    }
+    index: usize,
+    job: &SubmittedJob,
+) -> Result<Asked<S::Document>, ProviderError> {
+    let engine = stage.engines()[index].name;
+    let pending = match stage.collect(cx, index, job).await {
+        Ok(Asked::Pending(look_in)) => look_in,
+        Err(ProviderError::Throttled { pause, .. }) => pause,
+        Err(ProviderError::Transient { .. } | ProviderError::Ambiguous { .. } | ProviderError::Audio(_)) => {
+            ASK_AGAIN
+        }
+        other => return other,
+    };
+    if job.overdue { Err(ProviderError::Overdue { engine }) } else { Ok(Asked::Pending(pending)) }
 }
 
 async fn answered<S: EngineStage>(
     stage: &S,
     cx: &StageContext<'_>,
-    info: &EngineInfo,
+    turn: &Turn<'_>,
     extra: &str,
-    job: Option<JobId>,
     answer: Answer<S::Document>,
-    started: Instant,
 ) -> Result<EngineDone<S::Document>, StageError> {
+    stage.observe(cx, turn.info.name, turn.started.elapsed().as_secs_f64());
     let object = cx.write(stage.document_name(), &answer.content).await?;
-    let job = job.map(|id| JobSettlement {
+    let job = turn.job.map(|id| JobSettlement {
         id,
         units: answer.units,
         unit: answer.unit,
@@ -340,11 +291,11 @@ async fn answered<S: EngineStage>(
     });
     Ok(EngineDone {
         output: StageOutput {
-            engine: Some(info.name.to_owned()),
-            params_hash: Some(info.params_hash(extra)),
+            engine: Some(turn.info.name.to_owned()),
+            params_hash: Some(turn.info.params_hash(extra)),
             object: Some(object),
             details: Some(stage.details(&answer.content)),
-            events: vec![completed(stage.event(), Some(info.name), started)],
+            events: vec![turn.event(stage.event())],
             job,
             ..StageOutput::default()
         },
@@ -353,19 +304,22 @@ async fn answered<S: EngineStage>(
 }
 
 /// What an engine's error means for the stage.
-fn stage_error<S: EngineStage>(
-    stage: &S,
-    info: &EngineInfo,
-    job: Option<JobId>,
-    error: &ProviderError,
-) -> StageError {
+fn stage_error<S: EngineStage>(stage: &S, turn: &Turn<'_>, error: &ProviderError) -> StageError {
     let code = error.code();
     let (kind, state) = match error {
         ProviderError::Transient { .. } => (StageErrorKind::Retry, JobEndState::Failed),
         ProviderError::Throttled { pause, .. } => (StageErrorKind::Pause(*pause), JobEndState::Failed),
+        // A job that cannot be looked at for now runs on.
+        ProviderError::Unavailable { .. } if turn.taken => {
+            (StageErrorKind::Pause(NO_ENGINE), JobEndState::Unknown)
+        }
         ProviderError::Unavailable { .. } => (StageErrorKind::Pause(NO_ENGINE), JobEndState::Failed),
         ProviderError::Ambiguous { .. } => (StageErrorKind::Retry, JobEndState::Unknown),
-        ProviderError::Rejected { .. } => (StageErrorKind::Fail(stage.rejected()), JobEndState::Failed),
+        ProviderError::Rejected { .. } | ProviderError::Declined { .. } | ProviderError::JobFailed { .. } => {
+            (StageErrorKind::Fail(stage.rejected()), JobEndState::Failed)
+        }
+        // Its answer may still come, and is found under the job's name.
+        ProviderError::Overdue { .. } => (StageErrorKind::Pause(NO_ENGINE), JobEndState::Unknown),
         ProviderError::Malformed { .. } => (StageErrorKind::Suspect(stage.malformed()), JobEndState::Failed),
         ProviderError::Audio(e) if e.kind() == std::io::ErrorKind::NotFound => {
             (StageErrorKind::Fail(FailureCode::ArtifactMissing), JobEndState::Failed)
@@ -373,24 +327,6 @@ fn stage_error<S: EngineStage>(
         ProviderError::Audio(_) => (StageErrorKind::Retry, JobEndState::Failed),
     };
     StageError::new(kind, code, error.to_string())
-        .with_engine(info.name)
-        .with_job(job.map(|id| JobEnd { id, state }))
-}
-
-fn skipped(stage: &'static str, provider: &str) -> StageEvent {
-    StageEvent {
-        stage,
-        status: "SKIPPED",
-        provider: Some(provider.to_owned()),
-        duration_ms: 0,
-        error_code: None,
-    }
-}
-
-const fn artifact_type(stage: scryon_domain::stage::StageKind) -> &'static str {
-    match stage {
-        scryon_domain::stage::StageKind::Diarization => DocumentName::Diarization.artifact_type(),
-        scryon_domain::stage::StageKind::Analysis => DocumentName::Analysis.artifact_type(),
-        _ => DocumentName::Raw.artifact_type(),
-    }
+        .with_engine(turn.info.name)
+        .with_job(turn.job.map(|id| JobEnd { id, state }))
 }

@@ -119,17 +119,18 @@ where
     if let Some(code) = answer_arguments(&program) {
         return code;
     }
-    main_with(program, async |_config| Ok(()), run)
+    main_with(program, &ProcessEnv, async |_config| Ok(()), run)
 }
 
-/// The same for a program that reads its own arguments and has something to do before it opens anything.
-pub fn main_with<P, F, R>(program: Program, before: P, run: F) -> ExitCode
+/// The same for a program that reads its own arguments, may have settings of its own, and has something to do
+/// before it opens anything.
+pub fn main_with<P, F, R>(program: Program, env: &dyn Env, before: P, run: F) -> ExitCode
 where
     P: AsyncFnOnce(&Config) -> Result<(), ProgramError>,
     F: FnOnce(Context) -> R,
     R: Future<Output = Result<(), ProgramError>>,
 {
-    let config = match Config::from_env(&ProcessEnv) {
+    let config = match Config::from_env(env) {
         Ok(config) => config,
         Err(error) => return refuse(&program, &error.to_string()),
     };

@@ -66,7 +66,17 @@ pub enum StageDone {
     /// A part is done and kept; the rest is for another delivery.
     ToBeContinued,
     /// Somebody else is getting the answer: look again after this long.
-    Wait(Duration),
+    Wait {
+        delay: Duration,
+        event: Option<StageEvent>,
+    },
+}
+
+impl StageDone {
+    /// Waits without a word.
+    pub const fn wait(delay: Duration) -> Self {
+        Self::Wait { delay, event: None }
+    }
 }
 
 /// Why work on a stage gave no output.
@@ -107,6 +117,12 @@ impl StageError {
     /// With the purchase that ended.
     pub fn with_job(mut self, job: Option<JobEnd>) -> Self {
         self.job = job;
+        self
+    }
+
+    /// With the purchase's end already recorded.
+    pub fn without_job(mut self) -> Self {
+        self.job = None;
         self
     }
 

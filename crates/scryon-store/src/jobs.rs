@@ -1,6 +1,8 @@
 //! The purchase ledger. A paid request is preceded by a committed row; "perhaps sent" is a state of its
 //! own, and a second purchase is a decision that is counted, never an accident.
 
+use std::time::Duration;
+
 use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
 use scryon_domain::ids::JobId;
 use serde_json::Value;
@@ -48,6 +50,11 @@ const STORE_ANSWER: &str =
     "update provider_jobs set state = 'succeeded', result_ref = $2, result_bytes = $3, result_sha256 = $4,
          units = $5, unit = $6, billed_cost = $7::float8::numeric, lease_until = null, finished_at = now()
      where id = $1 and state <> 'succeeded' returning 1 as n";
+
+/// `lease_until`: a program that does not know this state leaves the job alone until then.
+const SUBMITTED: &str = "update provider_jobs set state = 'submitted', external_id = $2, deadline = now() + $3 * interval '1 second',
+         lease_until = now() + $3 * interval '1 second'
+     where id = $1 and state in ('intent', 'sending', 'unknown', 'submitted') returning 1 as n";
 
 const FORGET_ANSWER: &str = "update provider_jobs set live = false where id = $1 returning 1 as n";
 
@@ -160,6 +167,25 @@ impl Store {
             .bind(settlement.billed_cost);
         let row: Option<CountRow> = self.row(statement).await?;
         Ok(row.is_some())
+    }
+
+    /// The provider has taken the job under `external_id` and is expected to be done within `deadline`. Not fenced
+    /// by the run: whichever run comes next finds it.
+    pub async fn job_submitted(
+        &self,
+        id: JobId,
+        external_id: &str,
+        deadline: Duration,
+    ) -> Result<bool, StoreError> {
+        let statement = Statement::new(SUBMITTED).bind(id).bind(external_id).bind(deadline);
+        let row: Option<CountRow> = self.row(statement).await?;
+        Ok(row.is_some())
+    }
+
+    /// Counts a purchase as made because another engine had nothing to give.
+    pub async fn job_failover(&self, id: JobId) -> Result<(), StoreError> {
+        let sql = "update provider_jobs set cause = 'failover' where id = $1 and cause = 'first'";
+        self.execute(Statement::new(sql).bind(id)).await.map(|_| ())
     }
 
     /// Records how a purchase ended that gave no answer, apart from what becomes of its stage.

@@ -1,5 +1,7 @@
 //! A lease: the right to work on one stage of one run, and all that the work needs to know.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use scryon_domain::assembly::{Direction, PartyFacts};
@@ -114,9 +116,27 @@ pub enum JobClaim {
     /// enough to send again under the same key, and not enough to buy again.
     InFlight { id: JobId, owner_silent: bool },
     /// It was perhaps sent by somebody who is gone: settle it before anything else is bought.
-    Unsettled { id: JobId, cause: String, estimated_cost: Option<f64> },
+    Unsettled {
+        id: JobId,
+        cause: String,
+        estimated_cost: Option<f64>,
+        /// Since it was perhaps sent.
+        awaited: Duration,
+    },
+    /// It runs at the provider.
+    Submitted(SubmittedJob),
     /// Another worker recorded the same purchase in the same instant: look again.
     Raced,
+}
+
+/// A job that a provider has taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubmittedJob {
+    pub id: JobId,
+    /// The provider's name for it; ours where it has none.
+    pub external_id: String,
+    /// Its deadline has passed.
+    pub overdue: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,6 +152,11 @@ struct JobRow {
     silent: bool,
     cause: String,
     estimated_cost: Option<f64>,
+    external_id: Option<String>,
+    #[serde(default)]
+    overdue: bool,
+    #[serde(default)]
+    awaited: f64,
 }
 
 /// The composite type `lease_row` that every function for steps returns.
@@ -267,8 +292,18 @@ fn job_claim(value: Value) -> Result<JobClaim, StoreError> {
             bytes: row.bytes.unwrap_or_default(),
             sha256: row.sha256.and_then(|h| hex::decode(h).ok()).unwrap_or_default(),
         },
+        "submitted" | "unknown" if row.external_id.is_some() => JobClaim::Submitted(SubmittedJob {
+            id,
+            external_id: row.external_id.unwrap_or_default(),
+            overdue: row.overdue,
+        }),
         _ if row.held => JobClaim::InFlight { id, owner_silent: row.silent },
-        _ => JobClaim::Unsettled { id, cause: row.cause, estimated_cost: row.estimated_cost },
+        _ => JobClaim::Unsettled {
+            id,
+            cause: row.cause,
+            estimated_cost: row.estimated_cost,
+            awaited: Duration::try_from_secs_f64(row.awaited).unwrap_or_default(),
+        },
     })
 }
 

@@ -3,8 +3,10 @@
 
 mod actions;
 mod batch;
+mod callbacks;
 mod calls;
 mod claim;
+mod costs;
 mod db;
 mod dead_letters;
 mod dispatch;
@@ -20,10 +22,12 @@ mod retention;
 mod users;
 
 pub use actions::ActionItemRow;
+pub use callbacks::{Callback, CallbackEffect};
 pub use calls::{
     CallDetailRow, CallListRow, CallStatusRow, CompletedKey, DocumentRow, ListPosition, NewCall, Owner,
 };
 pub use claim::{ANNOUNCE_AGAIN, Beginning, Claimant, LEASE, OWNER_SILENCE, Unclaimed};
+pub use costs::{CallCost, TenantCost};
 pub use db::{Store, StoreError, StoreSettings};
 pub use dead_letters::DeadLetter;
 pub use dispatch::{Announced, CallCount, Due, LEADERSHIP};
@@ -33,7 +37,9 @@ pub use finish::{
 pub use heartbeat::HeldLease;
 pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState};
 pub use jobs::{Purchase, RebuyCause};
-pub use lease::{AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow};
+pub use lease::{
+    AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow, SubmittedJob,
+};
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
 pub use retention::Tombstone;
 pub use users::User;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use scryon_config::Config;
 use scryon_queue::{QueueSettings, Topology};
 use scryon_runtime::{Announce, Context, Mute, Registry};
-use scryon_simulator::{Options, Simulator};
+use scryon_simulator::{HostedOptions, Options, SANDBOX_SECRET, Simulator, sandbox_settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,8 @@ pub struct TestOptions {
     pub carrier: Carrier,
     pub latency: Duration,
     pub servers: Option<Servers>,
+    /// Hosted engines instead of the fake ones.
+    pub hosted: bool,
 }
 
 impl Default for TestOptions {
@@ -62,6 +64,7 @@ impl Default for TestOptions {
             carrier: Carrier::Broker,
             latency: Duration::ZERO,
             servers: None,
+            hosted: false,
         }
     }
 }
@@ -89,6 +92,11 @@ impl TestOptions {
     pub fn double_hints(mut self) -> Self {
         self.carrier = Carrier::Doubled;
         self
+    }
+
+    /// With hosted engines (Lemonfox, pyannoteAI, OpenAI), all of them the simulator's, and its callbacks.
+    pub fn hosted() -> Self {
+        Self { hosted: true, ..Self::default() }
     }
 
     /// With a provider that takes its time.
@@ -134,7 +142,10 @@ impl TestApp {
         let storage =
             tempfile::Builder::new().prefix("scryon-test-").tempdir().expect("a folder can be made");
         let (simulator, provider_url) = simulator(options.latency);
-        let settings = settings(&options, &servers, &database, &storage, &provider_url);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let base = format!("http://{}", listener.local_addr().expect("a bound address"));
+        let places = Places { provider: &provider_url, api: &base };
+        let settings = settings(&options, &servers, &database, &storage, &places);
         let config = Config::from_env(&settings).expect("the settings are allowed");
         let stop = CancellationToken::new();
         let context = Context::open(scryon_dev::PROGRAM, config, stop.clone())
@@ -142,8 +153,6 @@ impl TestApp {
             .expect("the installation opens")
             .expect("nobody told it to stop");
         context.publisher.connected().await;
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let base = format!("http://{}", listener.local_addr().expect("a bound address"));
         let mut app = Self {
             client: Client::new(base),
             database,
@@ -255,7 +264,23 @@ fn simulator(latency: Duration) -> (Simulator, String) {
     let (simulator, server) = scryon_simulator::serve(listener, Options { latency, ledger: true })
         .expect("the fake provider starts");
     tokio::spawn(server);
+    simulator
+        .set_hosted(HostedOptions { latency_ms: simulator.hosted().latency_ms, ..HostedOptions::sandbox() });
     (simulator, url)
+}
+
+/// Addresses that settings name.
+struct Places<'a> {
+    provider: &'a str,
+    api: &'a str,
+}
+
+/// Hosted engines in place of the fake ones, and secrets that are being changed.
+fn hosted(places: &Places<'_>) -> Vec<(&'static str, String)> {
+    let mut settings = sandbox_settings(places.provider);
+    settings.push(("PYANNOTE_WEBHOOK_SECRET", format!("the-one-to-come,{SANDBOX_SECRET}")));
+    settings.push(("SCRYON_PUBLIC_BASE_URL", places.api.to_owned()));
+    settings
 }
 
 fn settings(
@@ -263,7 +288,7 @@ fn settings(
     servers: &Servers,
     database: &Database,
     storage: &TempDir,
-    provider_url: &str,
+    places: &Places<'_>,
 ) -> BTreeMap<String, String> {
     let prefix = format!("t{}", &database.schema[2..14]);
     let usual = [
@@ -277,10 +302,13 @@ fn settings(
         ("SCRYON_TRANSCRIPTION_ENGINES", "fake".to_owned()),
         ("SCRYON_DIARIZATION_ENGINES", "fake".to_owned()),
         ("SCRYON_ANALYSIS_ENGINES", "fake".to_owned()),
-        ("SCRYON_FAKE_PROVIDER_URL", provider_url.to_owned()),
+        ("SCRYON_FAKE_PROVIDER_URL", places.provider.to_owned()),
         ("SCRYON_DRAIN_SECONDS", "10".to_owned()),
     ];
     let mut settings: BTreeMap<String, String> = usual.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    if options.hosted {
+        settings.extend(hosted(places).into_iter().map(|(k, v)| (k.to_owned(), v)));
+    }
     settings.extend(options.settings.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
     settings
 }

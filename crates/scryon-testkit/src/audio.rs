@@ -5,10 +5,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A small WAV that no other call of any test has: what was bought for it was bought for its call.
 pub fn unique_wav() -> Vec<u8> {
+    unique(400)
+}
+
+/// The same with a length: what a provider says about times fits into it.
+pub fn unique_wav_of(seconds: u32) -> Vec<u8> {
+    unique(8_000 * seconds)
+}
+
+fn unique(length: u32) -> Vec<u8> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed) as u128 ^ uuid::Uuid::new_v4().as_u128();
     let samples =
-        (0..400u32).map(|n| if n < 8 { (number >> (16 * n)) as i16 } else { ((n * 37) % 2000) as i16 });
+        (0..length).map(|n| if n < 8 { (number >> (16 * n)) as i16 } else { ((n * 37) % 2000) as i16 });
     wav(1, 8_000, samples)
 }
 

@@ -126,8 +126,10 @@ impl TestApp {
             .collect();
         for purchase in self.simulator.purchases() {
             let stage = match purchase.route.as_str() {
-                "transcribe" => "transcription",
-                "diarize" => "diarization",
+                "transcribe" | "lemonfox.transcribe" | "openai.transcribe" | "deepgram.listen" => {
+                    "transcription"
+                }
+                "diarize" | "pyannote.diarize" => "diarization",
                 _ => continue,
             };
             let key = (purchase.input.clone(), stage.to_owned());

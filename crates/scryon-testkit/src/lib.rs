@@ -15,7 +15,7 @@ mod servers;
 mod wait;
 
 pub use app::{Parts, TestApp, TestOptions};
-pub use audio::{quiet_wav, unique_wav, wav};
+pub use audio::{quiet_wav, unique_wav, unique_wav_of, wav};
 pub use broker::{BrokerConnection, Peeked};
 pub use checker::Verdict;
 pub use client::{Answer, Client};
@@ -23,6 +23,8 @@ pub use database::Database;
 pub use dice::Dice;
 pub use gate::Gate;
 pub use process::{Stack, StackProgram, scryon_command};
-pub use scryon_simulator::{Fault, Purchase, Simulator};
+pub use scryon_simulator::{
+    CallbackFault, Fault, HostedOptions, JobFault, Purchase, SANDBOX_SECRET, Simulator,
+};
 pub use servers::{Pair, Servers};
 pub use wait::{elapse, eventually, eventually_within};

@@ -42,6 +42,7 @@ impl Preprocessing {
                 cpu_bound: true,
                 variant: preparer.variant(),
                 price_per_minute: None,
+                settled_within: None,
             },
             preparer,
             slots: slots(config.workers.preprocessing_slots.0, config.audio.enabled, 1000),

@@ -11,14 +11,14 @@ use scryon_domain::ids::{CallId, JobId};
 use scryon_domain::raw::RawTranscript;
 use scryon_domain::stage::StageKind;
 use scryon_providers::{
-    EngineInfo, HttpClient, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
-    transcription_engines,
+    CollectRequest, Collected, EngineInfo, HttpClient, ProviderError, TranscriptionAnswer,
+    TranscriptionEngine, TranscriptionRequest, transcription_engines,
 };
 use scryon_runtime::audio::{StoredAudio, StoredPieces};
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
 use scryon_runtime::serve::slots;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError};
-use scryon_store::JobIntent;
+use scryon_store::{JobIntent, SubmittedJob};
 use serde_json::{Value, json};
 
 /// A delivery is never held over ten minutes: after this long a local engine hands back what it has.
@@ -40,6 +40,10 @@ impl Transcription {
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
         })
     }
+}
+
+fn recording(cx: &StageContext<'_>) -> std::io::Result<StoredAudio> {
+    StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))
 }
 
 #[async_trait]
@@ -64,8 +68,7 @@ impl EngineStage for Transcription {
         index: usize,
         job: Option<JobId>,
     ) -> Result<Asked<RawTranscript>, ProviderError> {
-        let audio =
-            StoredAudio::of(cx).map_err(|e| std::io::Error::new(std::io::ErrorKind::NotFound, e.what))?;
+        let audio = recording(cx)?;
         let request = TranscriptionRequest {
             audio: &audio,
             pieces: &StoredPieces::of(cx),
@@ -76,7 +79,32 @@ impl EngineStage for Transcription {
         Ok(match self.engines[index].transcribe(request).await? {
             TranscriptionAnswer::Done(answer) => Asked::Answer(*answer),
             TranscriptionAnswer::ToBeContinued => Asked::ToBeContinued,
+            TranscriptionAnswer::Submitted(submitted) => Asked::Submitted(submitted),
         })
+    }
+
+    async fn collect(
+        &self,
+        cx: &StageContext<'_>,
+        index: usize,
+        job: &SubmittedJob,
+    ) -> Result<Asked<RawTranscript>, ProviderError> {
+        let audio = recording(cx)?;
+        let engine = &self.engines[index];
+        let callback = if engine.answers_by_callback() {
+            cx.deps.store.callback_body(job.id).await.map_err(std::io::Error::other)?
+        } else {
+            None
+        };
+        let request = CollectRequest { external_id: &job.external_id, callback, audio: &audio };
+        Ok(match engine.collect(request).await? {
+            Collected::Done(answer) => Asked::Answer(*answer),
+            Collected::Pending(look_in) => Asked::Pending(look_in),
+        })
+    }
+
+    fn submitted_event(&self, engine: &str) -> Option<&'static str> {
+        (engine == "lemonfox").then_some("LEMONFOX_SUBMITTED")
     }
 
     fn details(&self, raw: &RawTranscript) -> Value {

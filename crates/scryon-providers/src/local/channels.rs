@@ -4,7 +4,9 @@
 use async_trait::async_trait;
 use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION};
 
-use crate::engine::{Answer, AudioFile, DiarizationEngine, DiarizationRequest, EngineInfo, ProviderError};
+use crate::engine::{
+    Answer, AudioFile, DiarizationAnswer, DiarizationEngine, DiarizationRequest, EngineInfo, ProviderError,
+};
 use crate::media::voice_turns;
 
 const NAME: &str = "channels";
@@ -26,6 +28,7 @@ impl Default for ChannelsEngine {
                 cpu_bound: true,
                 variant: String::new(),
                 price_per_minute: None,
+                settled_within: None,
             },
         }
     }
@@ -37,7 +40,7 @@ impl DiarizationEngine for ChannelsEngine {
         &self.info
     }
 
-    async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<Answer<Diarization>, ProviderError> {
+    async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<DiarizationAnswer, ProviderError> {
         let mut diarization = Diarization {
             schema_version: RAW_SCHEMA_VERSION,
             engine: NAME.to_owned(),
@@ -50,7 +53,7 @@ impl DiarizationEngine for ChannelsEngine {
             warnings: Vec::new(),
         };
         if diarization.channels != 2 {
-            return Ok(Answer::free(diarization));
+            return Ok(DiarizationAnswer::Done(Box::new(Answer::free(diarization))));
         }
         let file: Box<dyn AudioFile> = request.audio.file().await?;
         let voices = tokio::task::spawn_blocking(move || voice_turns(file.path()))
@@ -60,6 +63,6 @@ impl DiarizationEngine for ChannelsEngine {
         diarization.method = DiarizationMethod::Channels;
         diarization.turns = voices.turns;
         diarization.fallback_reason = None;
-        Ok(Answer::free(diarization))
+        Ok(DiarizationAnswer::Done(Box::new(Answer::free(diarization))))
     }
 }

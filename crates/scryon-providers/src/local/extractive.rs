@@ -26,6 +26,7 @@ impl Default for ExtractiveEngine {
                 cpu_bound: true,
                 variant: String::new(),
                 price_per_minute: None,
+                settled_within: None,
             },
         }
     }

@@ -40,6 +40,7 @@ impl PocketsphinxEngine {
                 cpu_bound: true,
                 variant: String::new(),
                 price_per_minute: None,
+                settled_within: None,
             },
             binary: settings.pocketsphinx.clone(),
         }

@@ -63,6 +63,7 @@ impl WhisperCppEngine {
                 cpu_bound: true,
                 variant: String::new(),
                 price_per_minute: None,
+                settled_within: None,
             },
             binary: settings.whisper_cli.clone(),
             model,

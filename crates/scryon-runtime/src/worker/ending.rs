@@ -27,12 +27,12 @@ impl Shared {
         started: Instant,
     ) -> (&'static str, Step) {
         let wait = match &done {
-            StageDone::ToBeContinued => Some((Duration::ZERO, false)),
-            StageDone::Wait(delay) => Some((*delay, true)),
+            StageDone::ToBeContinued => Some((Duration::ZERO, false, None)),
+            StageDone::Wait { delay, event } => Some((*delay, true, event.clone())),
             _ => None,
         };
-        if let Some((delay, waiting)) = wait {
-            let setback = Setback { delay, counts: false, waiting, error_code: None, event: None, job: None };
+        if let Some((delay, waiting, event)) = wait {
+            let setback = Setback { delay, counts: false, waiting, error_code: None, event, job: None };
             return ("waiting", self.apply_setback(cx.lease, &setback).await);
         }
         let skipped = matches!(&done, StageDone::Output(o) | StageDone::Analysis { output: o, .. } if o.skipped.is_some());
@@ -82,7 +82,7 @@ impl Shared {
                 StageDone::Analysis { output, effects } => {
                     store.analysis_finish(lease, output, effects).await
                 }
-                StageDone::ToBeContinued | StageDone::Wait(_) => return None,
+                StageDone::ToBeContinued | StageDone::Wait { .. } => return None,
             };
             let error = match result {
                 Ok(finished) => {

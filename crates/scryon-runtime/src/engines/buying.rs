@@ -1,0 +1,223 @@
+//! What the ledger allows: reuse what an earlier run left, adopt what is on its way, settle what was perhaps
+//! sent, and only then send.
+
+use scryon_blobs::{BlobKey, DocumentName};
+use scryon_domain::failure::FailureCode;
+use scryon_domain::ids::JobId;
+use scryon_domain::status::SkipReason;
+use scryon_providers::EngineInfo;
+use scryon_store::{JobClaim, OutputObject, RebuyCause, StageEvent, StageOutput, SubmittedJob};
+use tracing::{info, warn};
+
+use super::{EngineStage, intent_of};
+use crate::stage::{StageContext, StageError, StageErrorKind};
+
+/// An earlier run of this call had the same question for one of the engines, and its answer is still there.
+pub(super) async fn reuse_prior(
+    cx: &StageContext<'_>,
+    infos: &[&EngineInfo],
+    extra: &str,
+    event: &'static str,
+) -> Result<Option<StageOutput>, StageError> {
+    let Some(prior) = &cx.lease.prior else { return Ok(None) };
+    let (Some(key), Some(params)) = (&prior.result_ref, &prior.params) else { return Ok(None) };
+    let same = infos.iter().enumerate().find(|(_, i)| {
+        Some(i.name) == prior.engine.as_deref() && hex::encode(i.params_hash(extra)) == *params
+    });
+    let Some((rank, info)) = same else { return Ok(None) };
+    // What a lesser engine did for nothing, because a better one was away, is worth another attempt.
+    if rank > 0 && !info.paid {
+        return Ok(None);
+    }
+    let Some(size) = cx.deps.blobs.size(&BlobKey::stored(key)).await? else { return Ok(None) };
+    if Some(size) != prior.bytes.and_then(|b| u64::try_from(b).ok()) {
+        return Ok(None);
+    }
+    cx.deps.metrics.purchases_saved.with_label_values(&[cx.lease.stage.as_str()]).inc();
+    Ok(Some(StageOutput {
+        engine: Some(info.name.to_owned()),
+        params_hash: Some(info.params_hash(extra)),
+        object: Some(OutputObject {
+            key: key.clone(),
+            artifact_type: artifact_type(cx.lease.stage),
+            bytes: prior.bytes.unwrap_or_default(),
+            sha256: prior.sha256.as_deref().and_then(|h| hex::decode(h).ok()).unwrap_or_default(),
+        }),
+        details: prior.details.clone(),
+        skipped: Some(SkipReason::Reused),
+        events: vec![skipped(event, info.name)],
+        ..StageOutput::default()
+    }))
+}
+
+/// What an engine's turn begins with.
+pub(super) enum Permission {
+    Free,
+    /// Send the request under this ledger row.
+    Send(JobId),
+    /// The answer was there.
+    Adopted(Box<StageOutput>),
+    /// The provider has it: look there.
+    Collect(SubmittedJob),
+    /// Somebody else is getting it.
+    LookAgain,
+}
+
+/// Asks the ledger whether this worker may send a paid request.
+pub(super) async fn permission<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    index: usize,
+    info: &EngineInfo,
+    extra: &str,
+) -> Result<Permission, StageError> {
+    let begin = async || {
+        let Some(intent) = intent_of(info, extra) else { return Err(StageError::superseded()) };
+        let claim = cx.deps.store.job_begin(cx.lease, &cx.deps.owner, &intent).await?;
+        claim.ok_or_else(StageError::superseded)
+    };
+    // The claim recorded the purchase for the first engine; others are recorded when their turn comes.
+    let recorded = if index == 0 { cx.lease.job.clone() } else { None };
+    let mut claim = match recorded {
+        Some(claim) => claim,
+        None => begin().await?,
+    };
+    if claim == JobClaim::Raced {
+        claim = begin().await?;
+    }
+    match claim {
+        JobClaim::Mine { id } => {
+            if index > 0 {
+                cx.deps.store.job_failover(id).await?;
+            }
+            Ok(Permission::Send(id))
+        }
+        JobClaim::Submitted(job) => Ok(Permission::Collect(job)),
+        JobClaim::Answered { id, result_ref, bytes, sha256 } => {
+            let object =
+                OutputObject { key: result_ref, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
+            match adopt(cx, object).await? {
+                Some(object) => {
+                    Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
+                }
+                None => rebuy(cx, info, extra, id, RebuyCause::Repair).await,
+            }
+        }
+        JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true } if info.idempotent => {
+            if cx.deps.store.job_take_over(id, &cx.deps.owner).await? {
+                info!(provider = info.name, "sending again under the same key what was perhaps sent");
+                Ok(Permission::Send(id))
+            } else {
+                Ok(Permission::LookAgain)
+            }
+        }
+        JobClaim::Raced | JobClaim::InFlight { .. } => Ok(Permission::LookAgain),
+        JobClaim::Unsettled { awaited, .. } if info.settled_within.is_some_and(|within| awaited < within) => {
+            Ok(Permission::LookAgain)
+        }
+        JobClaim::Unsettled { id, cause, estimated_cost, .. } => {
+            let affordable = estimated_cost.is_some_and(|cost| cost <= stage.rebuy_max());
+            if cause == "ambiguous" || !affordable {
+                return Err(StageError::new(
+                    StageErrorKind::Fail(FailureCode::ProviderSubmitUnconfirmed),
+                    "provider_submit_unconfirmed",
+                    "a paid request was perhaps taken; it is not bought a second time",
+                )
+                .with_engine(info.name));
+            }
+            warn!(provider = info.name, "buying once more what was perhaps bought; the ledger says so");
+            rebuy(cx, info, extra, id, RebuyCause::Ambiguous).await
+        }
+    }
+}
+
+impl Permission {
+    /// The purchase of this turn.
+    pub(super) fn job(&self) -> Option<JobId> {
+        match self {
+            Self::Send(job) => Some(*job),
+            Self::Collect(job) => Some(job.id),
+            Self::Free | Self::Adopted(_) | Self::LookAgain => None,
+        }
+    }
+
+    /// Whether the provider has the job.
+    pub(super) const fn is_taken(&self) -> bool {
+        matches!(self, Self::Collect(_))
+    }
+}
+
+async fn rebuy(
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    extra: &str,
+    old: JobId,
+    cause: RebuyCause,
+) -> Result<Permission, StageError> {
+    let Some(intent) = intent_of(info, extra) else { return Ok(Permission::LookAgain) };
+    if cx.deps.store.job_buy_again(cx.lease, &cx.deps.owner, &intent, old, cause).await? {
+        Ok(Permission::Send(intent.id))
+    } else {
+        Ok(Permission::LookAgain)
+    }
+}
+
+/// Makes an answer's object ours: one of this call is used where it lies, one of another call of the same
+/// tenant is copied, so that each call's deletion takes all of it and nothing else. `None`: it is gone.
+async fn adopt(cx: &StageContext<'_>, object: OutputObject) -> Result<Option<OutputObject>, StageError> {
+    let from = BlobKey::stored(&object.key);
+    let size = cx.deps.blobs.size(&from).await?;
+    if size != u64::try_from(object.bytes).ok() {
+        return Ok(None);
+    }
+    if object.key.starts_with(cx.keys.prefix()) {
+        return Ok(Some(object));
+    }
+    let name = match cx.lease.stage {
+        scryon_domain::stage::StageKind::Transcription => DocumentName::Raw,
+        scryon_domain::stage::StageKind::Diarization => DocumentName::Diarization,
+        _ => return Ok(None),
+    };
+    let to = cx.keys.document(cx.lease.run_no, name, cx.lease.token);
+    match cx.deps.blobs.copy(&from, &to).await {
+        Ok(()) => Ok(Some(OutputObject { key: to.as_str().to_owned(), ..object })),
+        Err(scryon_blobs::BlobError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn adopted_output<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    extra: &str,
+    object: OutputObject,
+) -> StageOutput {
+    cx.deps.metrics.purchases_saved.with_label_values(&[cx.lease.stage.as_str()]).inc();
+    StageOutput {
+        engine: Some(info.name.to_owned()),
+        params_hash: Some(info.params_hash(extra)),
+        object: Some(object),
+        skipped: Some(SkipReason::Reused),
+        events: vec![skipped(stage.event(), info.name)],
+        ..StageOutput::default()
+    }
+}
+
+fn skipped(stage: &'static str, provider: &str) -> StageEvent {
+    StageEvent {
+        stage,
+        status: "SKIPPED",
+        provider: Some(provider.to_owned()),
+        duration_ms: 0,
+        error_code: None,
+    }
+}
+
+const fn artifact_type(stage: scryon_domain::stage::StageKind) -> &'static str {
+    match stage {
+        scryon_domain::stage::StageKind::Diarization => DocumentName::Diarization.artifact_type(),
+        scryon_domain::stage::StageKind::Analysis => DocumentName::Analysis.artifact_type(),
+        _ => DocumentName::Raw.artifact_type(),
+    }
+}
