@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
 use scryon_testkit::{
     Answer, CallbackFault, Fault, HostedOptions, JobFault, SANDBOX_SECRET, TestApp, TestOptions, eventually,
-    unique_wav, unique_wav_of,
+    scryon_command, unique_wav, unique_wav_of,
 };
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -337,5 +337,141 @@ async fn a_submit_whose_answer_was_lost_is_settled_by_its_callback() {
     assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
     assert_eq!(app.bought("pyannote.diarize", &audio), 1);
     assert_eq!(transcript(&app, id).await["pipeline"]["diarizationProvider"], "pyannote");
+    app.finish().await;
+}
+
+/// Lets the time pass that a provider is not asked, and the time that calls wait.
+async fn time_passes(app: &TestApp) {
+    app.database
+        .sql("update provider_circuits set open_until = now() where open_until is not null", &[])
+        .await;
+    app.database
+        .sql(
+            "update call_stages set not_before = now(), publish_due = now() where state in ('PENDING', 'WAITING')
+                 and not_before is not null",
+            &[],
+        )
+        .await;
+}
+
+/// A provider that is dead is found dead once: its calls go to the next engine, and none fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_provider_is_left_for_the_next_engine() {
+    let app = TestApp::start_with(
+        TestOptions::hosted()
+            .set("SCRYON_TRANSCRIPTION_ENGINES", "lemonfox,deepgram")
+            .set("PYANNOTE_ENABLED", "false"),
+    )
+    .await;
+    app.simulator.fail_next("lemonfox.transcribe", 100_000, Fault::Status(503, None));
+    let recordings: Vec<Vec<u8>> = (0..40).map(|_| unique_wav()).collect();
+    let calls =
+        futures_util::future::join_all(recordings.iter().map(|audio| app.client.upload(audio.clone()))).await;
+    for id in &calls {
+        assert_eq!(app.client.finished(*id).await["status"], "COMPLETED");
+    }
+    assert!(recordings.iter().all(|audio| app.bought("deepgram.listen", audio) == 1));
+    let caused = "select count(*) from provider_jobs where engine = 'deepgram' and cause = 'failover'";
+    assert_eq!(app.database.number(caused).await, 40);
+    assert!(app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 1"));
+    app.finish().await;
+}
+
+/// Without another engine calls wait: none fails, none is tried to death, and one request finds out when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_for_a_dead_provider_and_one_request_finds_it_alive() {
+    let app = TestApp::start_with(TestOptions::hosted().set("PYANNOTE_ENABLED", "false")).await;
+    app.simulator.fail_next("lemonfox.transcribe", 100_000, Fault::Status(500, None));
+    let recordings: Vec<Vec<u8>> = (0..30).map(|_| unique_wav()).collect();
+    let calls =
+        futures_util::future::join_all(recordings.iter().map(|audio| app.client.upload(audio.clone()))).await;
+    let waiting =
+        "select count(*) from call_stages where stage = 'transcription' and error_code = 'circuit_open'";
+    eventually("every call to wait", || async {
+        time_passes_for_calls(&app).await;
+        (app.database.number(waiting).await == 30).then_some(())
+    })
+    .await;
+    let tries = "select coalesce(max(tries), 0)::bigint from call_stages where stage = 'transcription'";
+    assert!(app.database.number(tries).await <= 2, "waiting for a dead provider costs no try");
+    let asked = "select count(*) from provider_jobs where engine = 'lemonfox'";
+    let before = app.database.number(asked).await;
+    time_passes_for_calls(&app).await;
+
+    // It lives again, slowly: while the first request is on its way no other is sent.
+    app.simulator.clear_faults();
+    app.simulator.fail_next("lemonfox.transcribe", 1, Fault::Hold);
+    time_passes(&app).await;
+    eventually("one request to be made", || async {
+        time_passes_for_calls(&app).await;
+        (app.simulator.held() == 1).then_some(())
+    })
+    .await;
+    time_passes_for_calls(&app).await;
+    assert_eq!(app.database.number(asked).await, before + 1, "one request finds out");
+    app.simulator.release();
+    eventually("all calls to complete", || async {
+        time_passes_for_calls(&app).await;
+        let sql = "select count(*) from call_records where status = 'COMPLETED'";
+        (app.database.number(sql).await == 30).then_some(())
+    })
+    .await;
+    for (id, audio) in calls.iter().zip(&recordings) {
+        assert_eq!(app.client.call(*id).await["status"], "COMPLETED");
+        assert_eq!(app.bought("lemonfox.transcribe", audio), 1);
+    }
+    app.finish().await;
+}
+
+async fn time_passes_for_calls(app: &TestApp) {
+    app.database
+        .sql(
+            "update call_stages set not_before = now(), publish_due = now() where state in ('PENDING', 'WAITING')
+                 and not_before > now()",
+            &[],
+        )
+        .await;
+}
+
+/// An operator's word reaches running programs, has a reason and an end, and is kept in the log of changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_switches_a_provider_without_a_restart() {
+    let app = TestApp::start_with(
+        TestOptions::hosted()
+            .set("SCRYON_TRANSCRIPTION_ENGINES", "lemonfox,deepgram")
+            .set("PYANNOTE_ENABLED", "false"),
+    )
+    .await;
+    let scryon = async |arguments: &[&str]| {
+        let mut command = scryon_command();
+        command.args(arguments).env("DATABASE_URL", &app.database.url);
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let engine_of = async |id: Uuid| transcript(&app, id).await["pipeline"]["transcriptionProvider"].clone();
+    let disable = ["provider", "disable", "lemonfox", "--for", "2h", "--reason", "their status page is red"];
+    let (code, shown) = scryon(&disable).await;
+    assert_eq!(code, Some(0));
+    assert!(shown.starts_with("lemonfox     disabled for 7"), "{shown}");
+    eventually("the workers to know", || async {
+        app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 1").then_some(())
+    })
+    .await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    assert_eq!(engine_of(id).await, "deepgram");
+    assert_eq!(purchases(&app, id).await.iter().filter(|(p, _)| p.contains("lemonfox")).count(), 0);
+
+    assert_eq!(scryon(&["provider", "enable", "lemonfox"]).await.0, Some(0));
+    eventually("the workers to know", || async {
+        app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 0").then_some(())
+    })
+    .await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    assert_eq!(engine_of(id).await, "lemonfox");
+    let noted = "select count(*) from change_log where kind = 'provider' and details->>'engine' = 'lemonfox'";
+    assert_eq!(app.database.number(noted).await, 2);
+    assert_eq!(scryon(&["provider", "disable", "nobody", "--reason", "x"]).await.0, Some(64));
     app.finish().await;
 }

@@ -22,7 +22,8 @@ pub(crate) struct CostsArguments {
     tenant: Option<String>,
 }
 
-fn age(text: &str) -> Result<Duration, String> {
+/// Hours (`36h`) or days (`7d`).
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
     let seconds = match text.strip_suffix('d') {
         Some(days) => days.parse::<u32>().map(|n| u64::from(n) * 86_400),
         None => text.strip_suffix('h').unwrap_or(text).parse::<u32>().map(|n| u64::from(n) * 3_600),

@@ -5,6 +5,7 @@ mod check;
 mod costs;
 mod docs;
 mod output;
+mod provider;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,9 @@ enum Command {
     Analysis { id: String },
     /// Show what a call cost by engine, or, without an id, what tenants bought (from the database).
     Costs(costs::CostsArguments),
+    /// See which providers are asked, and switch them, in the database (DATABASE_URL).
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
     Check {
         /// Postgres, as DATABASE_URL.
@@ -159,6 +163,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Analysis { id } => output.analysis(&api()?.analysis(&id).await?),
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
+        Command::Provider(command) => provider::provider(&output, command).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,
         Command::Docs { folder } => docs::write(&folder),
     }

@@ -226,7 +226,7 @@ impl Stage for DiarizationStage {
 fn reason_of(code: &str) -> &'static str {
     match code {
         "no_engine" => "no_engine",
-        "provider_unavailable" => "engine_unavailable",
+        "provider_unavailable" | "circuit_open" => "engine_unavailable",
         "provider_throttled" => "engine_throttled",
         "provider_overdue" => "engine_overdue",
         "audio_too_long" | "audio_too_large" => "audio_too_long",

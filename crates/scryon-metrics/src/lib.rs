@@ -164,6 +164,8 @@ catalogue! {
         action_items: IntCounter = "scryon_action_items_extracted_total" [];
         /// Requests to providers, by host and status; `error` means no answer.
         client_requests: HistogramVec = "http_client_requests_seconds" ["host", "status"];
+        /// 1 while a provider is not asked: it failed too often, or an operator said so.
+        provider_circuit_open: IntGaugeVec = "scryon_provider_circuit_open" ["engine"];
         /// Purchases that were not made because an answer was there or on its way.
         purchases_saved: IntCounterVec = "scryon_purchases_saved_total" ["stage"];
         /// Voice matches tried; 0 while voice embedding is off.

@@ -228,6 +228,9 @@ pub enum ProviderError {
     /// Our own rules keep this recording from the engine.
     #[error("{engine} is not asked: {reason}")]
     Declined { engine: &'static str, reason: &'static str },
+    /// It failed too often to be asked for now, or an operator keeps requests away.
+    #[error("{engine} is not asked for {wait:?}")]
+    CircuitOpen { engine: &'static str, wait: Duration },
     /// It took the job and said nothing for too long. Its answer may still come.
     #[error("{engine} took the job and is late")]
     Overdue { engine: &'static str },
@@ -257,6 +260,7 @@ impl ProviderError {
             Self::Ambiguous { .. } => "provider_unconfirmed",
             Self::Rejected { .. } => "provider_rejected",
             Self::Declined { reason, .. } => reason,
+            Self::CircuitOpen { .. } => "circuit_open",
             Self::Overdue { .. } => "provider_overdue",
             Self::JobFailed { .. } => "provider_job_failed",
             Self::Malformed { .. } => "provider_malformed",

@@ -104,6 +104,7 @@ pub const fn is_over(error: &ProviderError) -> bool {
         ProviderError::Unavailable { .. }
             | ProviderError::Rejected { .. }
             | ProviderError::Declined { .. }
+            | ProviderError::CircuitOpen { .. }
             | ProviderError::Overdue { .. }
             | ProviderError::JobFailed { .. }
     )
@@ -162,6 +163,7 @@ pub async fn run_engines<S: EngineStage>(
             Permission::LookAgain => return Ok(EngineEnd::Early(StageDone::wait(LOOK_AGAIN))),
             Permission::Free => stage.ask(cx, index, None).await,
             Permission::Send(job) => send(stage, cx, index, job).await,
+            Permission::KeepAway(wait) => Err(ProviderError::CircuitOpen { engine: info.name, wait }),
             Permission::Collect(job) => collect(stage, cx, index, &job).await,
         };
         match asked {
@@ -252,6 +254,7 @@ async fn send<S: EngineStage>(
         cx.deps.crash_point("C11");
     }
     cx.guard.set_job(None);
+    cx.deps.circuits.report(stage.engines()[index].name, asked.as_ref().err()).await;
     asked
 }
 
@@ -309,6 +312,7 @@ fn stage_error<S: EngineStage>(stage: &S, turn: &Turn<'_>, error: &ProviderError
     let (kind, state) = match error {
         ProviderError::Transient { .. } => (StageErrorKind::Retry, JobEndState::Failed),
         ProviderError::Throttled { pause, .. } => (StageErrorKind::Pause(*pause), JobEndState::Failed),
+        ProviderError::CircuitOpen { wait, .. } => (StageErrorKind::Pause(*wait), JobEndState::Failed),
         // A job that cannot be looked at for now runs on.
         ProviderError::Unavailable { .. } if turn.taken => {
             (StageErrorKind::Pause(NO_ENGINE), JobEndState::Unknown)

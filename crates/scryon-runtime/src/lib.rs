@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod announce;
 pub mod audio;
+pub mod circuits;
 pub mod crash;
 pub mod engines;
 pub mod leases;
@@ -15,6 +16,7 @@ pub mod stage;
 pub mod worker;
 
 pub use announce::{Announce, Mute};
+pub use circuits::{Admission, Circuits};
 pub use leases::Leases;
 pub use prometheus::Registry;
 pub use shell::{Context, Program, ProgramError, StoreLimits};

@@ -7,6 +7,7 @@ use scryon_metrics::WorkerMetrics;
 use scryon_providers::HttpClient;
 use tracing::info;
 
+use crate::circuits::Circuits;
 use crate::leases::Leases;
 use crate::shell::{Context, ProgramError};
 use crate::stage::{Stage, StageDeps};
@@ -26,6 +27,7 @@ impl WorkerKit {
         let deps = StageDeps {
             store: ctx.store.clone(),
             blobs: ctx.blobs.clone(),
+            circuits: Circuits::new(ctx.store.clone(), metrics.clone()),
             metrics,
             owner: ctx.owner.clone(),
             crash_at: ctx.config.telemetry.crash_at.as_deref().map(Arc::from),
@@ -53,6 +55,7 @@ pub fn chosen(ctx: &Context, known: &[StageKind]) -> Result<Vec<StageKind>, Prog
 /// Works until told to stop, then drains.
 pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> Result<(), ProgramError> {
     let leases = Leases::default();
+    let reading = tokio::spawn(kit.deps.circuits.clone().keep(ctx.stop.clone()));
     let beating = tokio_util::sync::CancellationToken::new();
     let beats = tokio::spawn({
         let (leases, store, owner, program, stop) =
@@ -74,6 +77,7 @@ pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> 
     );
     ctx.stop.cancelled().await;
     worker.stop(ctx.config.workers.drain.0).await;
+    reading.abort();
     beating.cancel();
     // The sign-off only saves others a three-second wait.
     let _signed_off = tokio::time::timeout(std::time::Duration::from_secs(1), beats).await;

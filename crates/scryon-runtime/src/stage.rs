@@ -16,6 +16,7 @@ use scryon_store::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::circuits::Circuits;
 use crate::leases::LeaseGuard;
 
 /// Most bytes of a stored document.
@@ -186,6 +187,8 @@ pub struct StageDeps {
     pub blobs: Blobs,
     pub metrics: WorkerMetrics,
     pub owner: Arc<str>,
+    /// Which providers are asked.
+    pub circuits: Circuits,
     /// Named point at which a test build ends itself.
     pub crash_at: Option<Arc<str>>,
 }

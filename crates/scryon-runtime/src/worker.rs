@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use scryon_domain::failure::FailureCode;
 use scryon_domain::hint::{Hint, HintError};
+use scryon_domain::ids::CallId;
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_domain::trace::TraceParent;
 use scryon_queue::{Consumers, Delivery, Observer, QueueSettings, Subscription, Topology};
-use scryon_store::{Advanced, Beginning, Claimant, Lease, StoreError, Unclaimed};
+use scryon_store::{Advanced, Beginning, Claimant, JobIntent, Lease, StoreError, Unclaimed};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -303,7 +304,7 @@ impl Shared {
         }
         let Some(run_no) = run_no else { return self.start_once(hint, claimant).await };
         let Some(entry) = self.stages.get(&stage) else { return Ok(ClaimOnce::Announce(Vec::new())) };
-        let intent = entry.stage.intent(hint.call_id, run_no);
+        let intent = self.intent(entry, hint.call_id, run_no);
         if let Some(lease) = store.stage_claim(hint.call_id, run_no, stage, claimant, intent.as_ref()).await?
         {
             return Ok(ClaimOnce::Held { lease: Box::new(lease), announce: Vec::new(), behind: None });
@@ -313,6 +314,11 @@ impl Shared {
             Unclaimed::Done(pending) => ClaimOnce::Announce(pending),
             Unclaimed::Superseded | Unclaimed::NotDue => ClaimOnce::Announce(Vec::new()),
         })
+    }
+
+    /// The purchase to record with a claim: none where the provider is not asked for now.
+    fn intent(&self, entry: &StageEntry, call_id: CallId, run_no: i32) -> Option<JobIntent> {
+        entry.stage.intent(call_id, run_no).filter(|intent| !self.deps.circuits.is_open(&intent.engine))
     }
 
     async fn start_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {

@@ -11,7 +11,7 @@ use crate::batch::Step;
 use crate::claim::LEASE;
 use crate::db::{Statement, Store, StoreError};
 use crate::finish::{JobSettlement, OutputObject};
-use crate::lease::{ClaimStep, JobClaim, JobIntent, Lease};
+use crate::lease::{ClaimStep, JobClaim, JobIntent, Lease, job_claim};
 use crate::outcome::JobEnd;
 
 const BEGIN: Step = "jobs_begin";
@@ -39,6 +39,13 @@ const REBUY: &str = "with c as materialized (
      )
      select count(*)::int as n from bought";
 
+const FOUND: &str = "select jsonb_build_object('id', j.id, 'mine', false, 'state', j.state, 'result_ref', j.result_ref, 'bytes', j.result_bytes,
+         'sha256', encode(j.result_sha256, 'hex'), 'held', coalesce(j.lease_until > now(), false), 'cause', j.cause,
+         'estimated_cost', j.estimated_cost::float8, 'external_id', j.external_id, 'overdue', coalesce(j.deadline <= now(), false)) as job
+     from call_records c join provider_jobs j on j.live and j.tenant_id = $1 and j.stage = $2 and j.engine = $3 and j.params_hash = $4
+         and j.audio_sha256 = c.audio_sha256
+     where c.id = $5 and coalesce(j.created_at >= c.paid_since, true)";
+
 const TAKE_OVER: &str = "update provider_jobs j set lease_owner = $2, lease_until = now() + $3 * interval '1 second', state = 'sending',
          sends = j.sends + 1, sent_at = now()
      where j.id = $1 and j.live and j.state in ('intent', 'sending', 'unknown')
@@ -60,6 +67,12 @@ const FORGET_ANSWER: &str = "update provider_jobs set live = false where id = $1
 
 const RELEASE: &str = "update provider_jobs set lease_until = now()
      where id = $1 and lease_owner = $2 and state in ('intent', 'sending') returning 1 as n";
+
+#[derive(diesel::QueryableByName)]
+struct FoundRow {
+    #[diesel(sql_type = Jsonb)]
+    job: Value,
+}
 
 #[derive(diesel::QueryableByName)]
 struct CountRow {
@@ -112,6 +125,18 @@ impl Store {
         let rows = self.steps.rows(BEGIN, lease.call_id.0, &step).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         Ok(row.into_lease()?.job)
+    }
+
+    /// The live purchase of the same recording and parameters, where there is one. Writes nothing.
+    pub async fn job_found(&self, lease: &Lease, intent: &JobIntent) -> Result<Option<JobClaim>, StoreError> {
+        let statement = Statement::new(FOUND)
+            .bind(&lease.call.tenant_id)
+            .bind(lease.stage.as_str())
+            .bind(intent.engine.as_str())
+            .bind(intent.params_hash.clone())
+            .bind(lease.call_id);
+        let row: Option<FoundRow> = self.row(statement).await?;
+        row.map(|row| job_claim(row.job)).transpose()
     }
 
     /// Buys again what was perhaps bought; the old row stays as `unknown`. True when this worker may send.

@@ -278,7 +278,7 @@ impl LeaseRow {
     }
 }
 
-fn job_claim(value: Value) -> Result<JobClaim, StoreError> {
+pub(crate) fn job_claim(value: Value) -> Result<JobClaim, StoreError> {
     if value.get("raced").is_some() {
         return Ok(JobClaim::Raced);
     }

@@ -5,6 +5,7 @@ mod actions;
 mod batch;
 mod callbacks;
 mod calls;
+mod circuits;
 mod claim;
 mod costs;
 mod db;
@@ -26,6 +27,7 @@ pub use callbacks::{Callback, CallbackEffect};
 pub use calls::{
     CallDetailRow, CallListRow, CallStatusRow, CompletedKey, DocumentRow, ListPosition, NewCall, Owner,
 };
+pub use circuits::Circuit;
 pub use claim::{ANNOUNCE_AGAIN, Beginning, Claimant, LEASE, OWNER_SILENCE, Unclaimed};
 pub use costs::{CallCost, TenantCost};
 pub use db::{Store, StoreError, StoreSettings};

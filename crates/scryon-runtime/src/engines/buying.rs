@@ -1,6 +1,8 @@
 //! What the ledger allows: reuse what an earlier run left, adopt what is on its way, settle what was perhaps
 //! sent, and only then send.
 
+use std::time::Duration;
+
 use scryon_blobs::{BlobKey, DocumentName};
 use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::JobId;
@@ -10,6 +12,7 @@ use scryon_store::{JobClaim, OutputObject, RebuyCause, StageEvent, StageOutput, 
 use tracing::{info, warn};
 
 use super::{EngineStage, intent_of};
+use crate::circuits::Admission;
 use crate::stage::{StageContext, StageError, StageErrorKind};
 
 /// An earlier run of this call had the same question for one of the engines, and its answer is still there.
@@ -61,6 +64,8 @@ pub(super) enum Permission {
     Collect(SubmittedJob),
     /// Somebody else is getting it.
     LookAgain,
+    /// The provider is not asked before this has passed.
+    KeepAway(Duration),
 }
 
 /// Asks the ledger whether this worker may send a paid request.
@@ -80,7 +85,14 @@ pub(super) async fn permission<S: EngineStage>(
     let recorded = if index == 0 { cx.lease.job.clone() } else { None };
     let mut claim = match recorded {
         Some(claim) => claim,
-        None => begin().await?,
+        None => match cx.deps.circuits.admit(info.name).await {
+            Admission::Ask => begin().await?,
+            // What is paid for, or on its way, is taken also from a provider that is not asked.
+            Admission::Wait(wait) => match found(cx, info, extra).await? {
+                Some(claim) => claim,
+                None => return Ok(Permission::KeepAway(wait)),
+            },
+        },
     };
     if claim == JobClaim::Raced {
         claim = begin().await?;
@@ -117,18 +129,22 @@ pub(super) async fn permission<S: EngineStage>(
         }
         JobClaim::Unsettled { id, cause, estimated_cost, .. } => {
             let affordable = estimated_cost.is_some_and(|cost| cost <= stage.rebuy_max());
-            if cause == "ambiguous" || !affordable {
-                return Err(StageError::new(
-                    StageErrorKind::Fail(FailureCode::ProviderSubmitUnconfirmed),
-                    "provider_submit_unconfirmed",
-                    "a paid request was perhaps taken; it is not bought a second time",
-                )
-                .with_engine(info.name));
-            }
-            warn!(provider = info.name, "buying once more what was perhaps bought; the ledger says so");
-            rebuy(cx, info, extra, id, RebuyCause::Ambiguous).await
+            buy_once_more(cx, info, extra, id, cause != "ambiguous" && affordable).await
         }
     }
+}
+
+/// A purchase that can serve without another request.
+async fn found(
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    extra: &str,
+) -> Result<Option<JobClaim>, StageError> {
+    let Some(intent) = intent_of(info, extra) else { return Ok(None) };
+    let found = cx.deps.store.job_found(cx.lease, &intent).await?;
+    Ok(found.filter(|claim| {
+        matches!(claim, JobClaim::Answered { .. } | JobClaim::Submitted(_) | JobClaim::InFlight { .. })
+    }))
 }
 
 impl Permission {
@@ -137,7 +153,7 @@ impl Permission {
         match self {
             Self::Send(job) => Some(*job),
             Self::Collect(job) => Some(job.id),
-            Self::Free | Self::Adopted(_) | Self::LookAgain => None,
+            Self::Free | Self::Adopted(_) | Self::LookAgain | Self::KeepAway(_) => None,
         }
     }
 
@@ -145,6 +161,26 @@ impl Permission {
     pub(super) const fn is_taken(&self) -> bool {
         matches!(self, Self::Collect(_))
     }
+}
+
+/// A request was perhaps taken, and nobody can tell. Buying again is a decision, made once at most.
+async fn buy_once_more(
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    extra: &str,
+    old: JobId,
+    allowed: bool,
+) -> Result<Permission, StageError> {
+    if !allowed {
+        return Err(StageError::new(
+            StageErrorKind::Fail(FailureCode::ProviderSubmitUnconfirmed),
+            "provider_submit_unconfirmed",
+            "a paid request was perhaps taken; it is not bought a second time",
+        )
+        .with_engine(info.name));
+    }
+    warn!(provider = info.name, "buying once more what was perhaps bought; the ledger says so");
+    rebuy(cx, info, extra, old, RebuyCause::Ambiguous).await
 }
 
 async fn rebuy(

@@ -65,7 +65,7 @@ impl Shared {
         let kind = entry.next?;
         let next = self.stages.get(&kind)?;
         let slot = next.slots.try_acquire(lane)?;
-        let intent = next.stage.intent(call_id, run_no);
+        let intent = self.intent(next, call_id, run_no);
         Some((Continuation { stage: kind, owner: self.deps.owner.to_string(), hint_id, intent }, slot))
     }
 
