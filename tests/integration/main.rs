@@ -7,6 +7,7 @@
 mod bad_uploads;
 mod calls;
 mod command_line;
+mod controls;
 mod envelope;
 mod fences;
 mod hosted;

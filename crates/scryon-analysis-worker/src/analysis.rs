@@ -9,7 +9,7 @@ use scryon_blobs::DocumentName;
 use scryon_config::Config;
 use scryon_domain::analysis::{Analysis, SentimentSummary, action_items, drop_ungrounded};
 use scryon_domain::failure::FailureCode;
-use scryon_domain::ids::{CallId, JobId};
+use scryon_domain::ids::CallId;
 use scryon_domain::stage::StageKind;
 use scryon_domain::status::SkipReason;
 use scryon_domain::transcript::Transcript;
@@ -17,7 +17,7 @@ use scryon_providers::{
     AnalysisEngine, AnalysisRequest, Answer, EngineInfo, HttpClient, ProviderError, analysis_engines,
     analysis_problems,
 };
-use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
+use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, run_engines};
 use scryon_runtime::serve::slots;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind};
 use scryon_store::{AnalysisEffects, JobIntent, StageEvent, StageOutput};
@@ -38,7 +38,7 @@ impl AnalysisStage {
         Ok(Self {
             engines,
             enabled: config.engines.analysis_enabled,
-            slots: slots(config.workers.analysis_slots.0, fills_cores, 1000),
+            slots: slots(config.workers.analysis_slots.0, fills_cores, 600),
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
         })
     }
@@ -109,7 +109,7 @@ impl EngineStage for Asking<'_> {
         &self,
         cx: &StageContext<'_>,
         index: usize,
-        job: Option<JobId>,
+        ticket: Option<Ticket>,
     ) -> Result<Asked<Analysis>, ProviderError> {
         let engine = &self.stage.engines[index];
         let call = &cx.lease.call;
@@ -119,7 +119,7 @@ impl EngineStage for Asking<'_> {
                 recorded_at: call.recorded_at.or(Some(call.created_at)),
                 title: call.title.as_deref(),
                 contact_name: call.parties.contact_name.as_deref(),
-                job,
+                job: ticket.map(|t| t.job),
             })
             .await?;
         let Answer { content, units, unit, billed_cost } = answer;

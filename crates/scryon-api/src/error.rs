@@ -93,6 +93,12 @@ impl ApiError {
         error
     }
 
+    /// 409: a call that is over cannot be cancelled.
+    pub(crate) fn not_cancellable(status: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "call_not_cancellable", "This call is over already.")
+            .with("status", status)
+    }
+
     /// 404: no such route.
     pub(crate) fn route_not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "route_not_found", "There is no such route.")

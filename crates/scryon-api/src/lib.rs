@@ -3,6 +3,7 @@
 mod actions;
 mod admission;
 mod calls;
+mod controls;
 mod documents;
 mod error;
 mod health;
@@ -193,6 +194,11 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(calls::delete)),
         )
         .service(resource("/api/calls/{id}/transcript").route(web::get().to(documents::transcript)))
+        .service(resource("/api/calls/{id}/cancel").route(web::post().to(controls::cancel)))
+        .service(resource("/api/calls/{id}/reprocess").route(web::post().to(controls::reprocess)))
+        .service(resource("/api/calls/{id}/reanalyze").route(web::post().to(controls::reanalyze)))
+        .service(resource("/api/calls/{id}/events").route(web::get().to(controls::events)))
+        .service(resource("/api/debug/calls/{id}/events").route(web::get().to(controls::events)))
         .service(resource("/api/calls/{id}/costs").route(web::get().to(calls::costs)))
         .service(resource("/api/calls/{id}/analysis").route(web::get().to(documents::analysis)))
         .service(callbacks("/api/webhooks/pyannote/{job}").route(web::post().to(webhooks::pyannote)))

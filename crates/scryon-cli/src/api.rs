@@ -91,6 +91,26 @@ impl Api {
         response.text().await.map_err(|e| Failure::new(Failure::UNAVAILABLE, innermost(&e)))
     }
 
+    /// An order to one call.
+    pub(crate) async fn order(&self, id: &str, order: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let request = self.post(&format!("/api/calls/{id}/{order}")).timeout(Duration::from_secs(60));
+        self.json(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    pub(crate) async fn delete(&self, id: &str) -> Result<(), Failure> {
+        let request = self.authorized(self.client.delete(format!("{}/api/calls/{id}", self.base)));
+        self.send(request.timeout(Duration::from_secs(60))).await.map(|_| ())
+    }
+
+    pub(crate) async fn events(&self, id: &str) -> Result<Vec<Value>, Failure> {
+        let events = self.json(self.get(&format!("/api/calls/{id}/events"))).await?;
+        Ok(events.as_array().cloned().unwrap_or_default())
+    }
+
     pub(crate) async fn costs(&self, id: &str) -> Result<Value, Failure> {
         self.json(self.get(&format!("/api/calls/{id}/costs"))).await
     }

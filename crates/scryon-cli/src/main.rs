@@ -2,6 +2,7 @@
 
 mod api;
 mod check;
+mod controls;
 mod costs;
 mod docs;
 mod output;
@@ -21,6 +22,7 @@ use scryon_runtime::{Context, ProgramError};
 use scryon_store::{Store, StoreSettings};
 
 use crate::api::Api;
+use crate::controls::Order;
 use crate::output::{Failure, Output};
 
 /// Call recordings in; speaker-labelled transcripts, analysis and action items out.
@@ -71,6 +73,41 @@ enum Command {
     },
     /// Show one call and its stages.
     Show { id: String },
+    /// End the work on calls.
+    Cancel {
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Begin a new run of calls, behind live ones; what is unchanged and paid for is reused.
+    Reprocess {
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Buy everything again.
+        #[arg(long)]
+        force_paid: bool,
+    },
+    /// Analyse calls again from their stored transcripts.
+    Reanalyze {
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Delete calls and all that belongs to them. There is no way back.
+    Delete {
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// It is meant.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
+    /// Print what happened to a call, oldest first.
+    Events {
+        id: String,
+        /// Go on until the call is over.
+        #[arg(long)]
+        follow: bool,
+    },
+    /// List calls that nobody will go on with by themselves, and what to do (from the database, DATABASE_URL).
+    Stuck,
     /// Print a call's transcript.
     Transcript {
         id: String,
@@ -162,6 +199,14 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             output.text(&api()?.transcript(&id, form.accept()).await?)
         }
         Command::Analysis { id } => output.analysis(&api()?.analysis(&id).await?),
+        Command::Cancel { ids } => controls::order(&api()?, &output, Order::Cancel, &ids).await,
+        Command::Reprocess { ids, force_paid } => {
+            controls::order(&api()?, &output, Order::Reprocess { force_paid }, &ids).await
+        }
+        Command::Reanalyze { ids } => controls::order(&api()?, &output, Order::Reanalyze, &ids).await,
+        Command::Delete { ids, yes: _ } => controls::order(&api()?, &output, Order::Delete, &ids).await,
+        Command::Events { id, follow } => controls::events(&api()?, &output, &id, follow).await,
+        Command::Stuck => controls::stuck(&output).await,
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Provider(command) => provider::provider(&output, command).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,

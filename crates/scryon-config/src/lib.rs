@@ -58,8 +58,6 @@ const LATER_NAMES: &[&str] = &[
     "SCRYON_AUTH_AUDIENCE",
     "SCRYON_AUTH_JWKS_URL",
     "SCRYON_ADMIN_ALLOWED_EMAILS",
-    "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED",
-    "SCRYON_TRANSCRIPTION_CALLBACK_TIMEOUT_MINUTES",
     "SCRYON_VOICE_EMBEDDING_ENABLED",
     "SCRYON_VOICE_EMBEDDING_PROVIDER",
     "SCRYON_VOICE_EMBEDDING_HIGH_THRESHOLD",
@@ -71,7 +69,6 @@ const LATER_NAMES: &[&str] = &[
     "SCRYON_EMBEDDING_ENABLED",
     "SCRYON_EMBEDDING_MODEL",
     "SCRYON_EMBEDDING_TIMEOUT_SECONDS",
-    "SCRYON_STALE_JOB_TIMEOUT_MINUTES",
     "SCRYON_TRACING_ENABLED",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_TRACES_SAMPLER_ARG",
@@ -123,6 +120,14 @@ impl Config {
         }
         if self.storage.provider == value::StorageProvider::S3 && self.storage.bucket.is_none() {
             return conflict("OBJECT_STORAGE_PROVIDER=s3 needs OBJECT_STORAGE_BUCKET");
+        }
+        let engines = &self.engines;
+        if engines.transcription_callback
+            && (engines.public_base_url.is_none() || engines.webhook_secrets.0.is_empty())
+        {
+            return conflict(
+                "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED=true needs SCRYON_PUBLIC_BASE_URL and SCRYON_WEBHOOK_SECRET",
+            );
         }
         if self.telemetry.crash_at.is_some() && !cfg!(debug_assertions) {
             return conflict("SCRYON_CRASH_AT works in test builds only");

@@ -136,6 +136,10 @@ settings! {
         lemonfox_language: String = "LEMONFOX_LANGUAGE", "auto";
         /// Longest wait for an answer of Lemonfox. Long recordings are waited for longer: a minute and half their length.
         lemonfox_timeout: Seconds = "LEMONFOX_TIMEOUT_SECONDS", "180";
+        /// Whether Lemonfox is asked to call back with the transcript, so that no worker waits for it. Needs SCRYON_PUBLIC_BASE_URL and SCRYON_WEBHOOK_SECRET.
+        transcription_callback: bool = "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED", "false";
+        /// How long such a callback is waited for; after that Lemonfox is asked once more, and its answer waited for.
+        transcription_callback_timeout: Minutes = "SCRYON_TRANSCRIPTION_CALLBACK_TIMEOUT_MINUTES", "30";
         /// Key for the transcription engine `openai`. A server that needs none takes any text.
         openai_api_key: Secret = "SCRYON_OPENAI_API_KEY", "", secret;
         /// Base address of OpenAI, or of a server that speaks its transcription API.
@@ -208,13 +212,13 @@ settings! {
         stages: Stages = "SCRYON_STAGES", "";
         /// Calls in preprocessing at once; 0 means one per core with ffmpeg, 1000 without.
         preprocessing_slots: Count<0, 100_000> = "SCRYON_PREPROCESSING_SLOTS", "0";
-        /// Calls in transcription at once; 0 means one per core for local engines, 1000 for hosted ones.
+        /// Calls in transcription at once; 0 means one per core for local engines, 600 for hosted ones.
         transcription_slots: Count<0, 100_000> = "SCRYON_TRANSCRIPTION_SLOTS", "0";
         /// Calls in diarization at once; 0 as above.
         diarization_slots: Count<0, 100_000> = "SCRYON_DIARIZATION_SLOTS", "0";
         /// Calls in assembly at once; 0 means 1000. At most 32 of them have their documents in memory.
         assembly_slots: Count<0, 100_000> = "SCRYON_ASSEMBLY_SLOTS", "0";
-        /// Calls in analysis at once; 0 means one per core for local engines, 1000 for hosted ones.
+        /// Calls in analysis at once; 0 means one per core for local engines, 600 for hosted ones.
         analysis_slots: Count<0, 100_000> = "SCRYON_ANALYSIS_SLOTS", "0";
         /// Attempts of a stage before it fails; waiting for a provider or an outage costs none.
         max_tries: Count<1, 100> = "SCRYON_STAGE_MAX_TRIES", "6";
@@ -230,6 +234,8 @@ settings! {
         interval: Millis = "SCRYON_SWEEP_INTERVAL_MS", "300000";
         /// Wait before the first slow sweep.
         initial_delay: Millis = "SCRYON_SWEEP_INITIAL_DELAY_MS", "60000";
+        /// How long a call may be stuck (nobody holds it, nobody will take it) before it fails with `stale_job`. Waiting in a queue, at admission or for a provider is not being stuck.
+        stale_after: Minutes = "SCRYON_STALE_JOB_TIMEOUT_MINUTES", "15";
         /// Pace of the look for objects that no call explains (what an upload left whose API died).
         orphan_interval: Millis = "SCRYON_ORPHAN_SWEEP_INTERVAL_MS", "21600000";
         /// Younger objects are left alone, whatever the rows say.

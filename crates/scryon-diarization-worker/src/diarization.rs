@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use scryon_blobs::DocumentName;
 use scryon_config::Config;
 use scryon_domain::failure::FailureCode;
-use scryon_domain::ids::{CallId, JobId};
+use scryon_domain::ids::CallId;
 use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION};
 use scryon_domain::stage::StageKind;
 use scryon_providers::{
@@ -16,7 +16,7 @@ use scryon_providers::{
     HttpClient, ProviderError, diarization_engines,
 };
 use scryon_runtime::audio::StoredAudio;
-use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, is_over, run_engines};
+use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, is_over, run_engines};
 use scryon_runtime::serve::slots;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
 use scryon_store::{JobIntent, StageEvent, StageOutput, SubmittedJob};
@@ -45,7 +45,7 @@ impl DiarizationStage {
         let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
         Ok(Self {
             engines,
-            slots: slots(config.workers.diarization_slots.0, fills_cores, 1000),
+            slots: slots(config.workers.diarization_slots.0, fills_cores, 600),
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
             max_retries: i32::try_from(config.engines.diarization_max_retries.0).unwrap_or(i32::MAX),
         })
@@ -72,10 +72,11 @@ impl EngineStage for DiarizationStage {
         &self,
         cx: &StageContext<'_>,
         index: usize,
-        job: Option<JobId>,
+        ticket: Option<Ticket>,
     ) -> Result<Asked<Diarization>, ProviderError> {
         let audio = recording(cx)?;
-        let request = DiarizationRequest { audio: &audio, direction: cx.lease.call.parties.direction, job };
+        let direction = cx.lease.call.parties.direction;
+        let request = DiarizationRequest { audio: &audio, direction, job: ticket.map(|t| t.job) };
         Ok(match self.engines[index].diarize(request).await? {
             DiarizationAnswer::Done(answer) => Asked::Answer(*answer),
             DiarizationAnswer::Submitted(submitted) => Asked::Submitted(submitted),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use scryon_domain::assembly::Direction;
-use scryon_domain::ids::JobId;
+use scryon_domain::ids::{CallId, JobId};
 use scryon_domain::raw::{Diarization, RawTranscript};
 use scryon_domain::transcript::Transcript;
 use serde_json::Value;
@@ -111,8 +111,13 @@ pub struct TranscriptionRequest<'a> {
     pub audio: &'a dyn Audio,
     pub pieces: &'a dyn Pieces,
     pub direction: Option<Direction>,
+    /// The call and its run, for the address of a callback.
+    pub call: CallId,
+    pub run_no: i32,
     /// The ledger's row; the idempotency key of a paid request.
     pub job: Option<JobId>,
+    /// A callback for this recording did not come: the answer is waited for.
+    pub answer_now: bool,
     /// After this long a local engine hands back what it has done so far.
     pub hold: Duration,
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use self::buying::{Permission, permission, reuse_prior};
+use self::buying::{Permission, not_called_back, permission, reuse_prior};
 use crate::stage::{StageContext, StageDone, StageError, StageErrorKind, completed};
 
 /// How long to wait before looking for an answer that somebody else is getting.
@@ -45,7 +45,7 @@ pub trait EngineStage: Send + Sync {
         &self,
         cx: &StageContext<'_>,
         index: usize,
-        job: Option<JobId>,
+        ticket: Option<Ticket>,
     ) -> Result<Asked<Self::Document>, ProviderError>;
     /// Looks at a job that engine number `index` has taken.
     async fn collect(
@@ -56,6 +56,10 @@ pub trait EngineStage: Send + Sync {
     ) -> Result<Asked<Self::Document>, ProviderError> {
         let engine = self.engines()[index].name;
         Err(ProviderError::Malformed { engine, message: "it has no jobs to look at".to_owned() })
+    }
+    /// Whether the results of engine number `index` come by callback alone.
+    fn answers_by_callback(&self, _index: usize) -> bool {
+        false
     }
     /// Whether the next engine is tried after this error.
     fn gives_way(&self, _cx: &StageContext<'_>, error: &ProviderError) -> bool {
@@ -83,6 +87,15 @@ pub trait EngineStage: Send + Sync {
     fn malformed(&self) -> FailureCode;
     /// Most US dollars for buying again what was perhaps bought.
     fn rebuy_max(&self) -> f64;
+}
+
+/// The right to send one paid request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The ledger's row.
+    pub job: JobId,
+    /// A callback did not come: the answer is waited for.
+    pub answer_now: bool,
 }
 
 /// What asking gave.
@@ -154,18 +167,25 @@ pub async fn run_engines<S: EngineStage>(
     for (index, info) in infos.iter().enumerate() {
         let permission =
             if info.paid { permission(stage, cx, index, info, &extra).await? } else { Permission::Free };
-        let turn =
+        let mut turn =
             Turn { info, job: permission.job(), taken: permission.is_taken(), started: Instant::now() };
-        let asked = match permission {
+        let mut asked = match permission {
             Permission::Adopted(output) => {
                 return Ok(EngineEnd::Done(EngineDone { output: *output, document: None }));
             }
             Permission::LookAgain => return Ok(EngineEnd::Early(StageDone::wait(LOOK_AGAIN))),
             Permission::Free => stage.ask(cx, index, None).await,
-            Permission::Send(job) => send(stage, cx, index, job).await,
+            Permission::Send(job) => send(stage, cx, index, Ticket { job, answer_now: false }).await,
             Permission::KeepAway(wait) => Err(ProviderError::CircuitOpen { engine: info.name, wait }),
             Permission::Collect(job) => collect(stage, cx, index, &job).await,
         };
+        if let (Some(job), Err(ProviderError::Overdue { .. })) = (turn.job, &asked)
+            && stage.answers_by_callback(index)
+            && let Some(job) = not_called_back(stage, cx, info, &extra, job).await?
+        {
+            turn = Turn { job: Some(job), taken: false, ..turn };
+            asked = send(stage, cx, index, Ticket { job, answer_now: true }).await;
+        }
         match asked {
             Ok(Asked::ToBeContinued) => return Ok(EngineEnd::Early(StageDone::ToBeContinued)),
             Ok(Asked::Pending(look_in)) => return Ok(EngineEnd::Early(StageDone::wait(look_in))),
@@ -237,11 +257,12 @@ async fn send<S: EngineStage>(
     stage: &S,
     cx: &StageContext<'_>,
     index: usize,
-    job: JobId,
+    ticket: Ticket,
 ) -> Result<Asked<S::Document>, ProviderError> {
+    let job = ticket.job;
     cx.guard.set_job(Some(job));
     cx.deps.crash_point("C9");
-    let asked = stage.ask(cx, index, Some(job)).await;
+    let asked = stage.ask(cx, index, Some(ticket)).await;
     if let Ok(Asked::Submitted(submitted)) = &asked {
         cx.deps.crash_point("C10");
         // However long Postgres is away: a name that is lost here may be a second purchase later.

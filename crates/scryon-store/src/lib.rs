@@ -7,6 +7,7 @@ mod callbacks;
 mod calls;
 mod circuits;
 mod claim;
+mod controls;
 mod costs;
 mod db;
 mod dead_letters;
@@ -29,6 +30,7 @@ pub use calls::{
 };
 pub use circuits::Circuit;
 pub use claim::{ANNOUNCE_AGAIN, Beginning, Claimant, LEASE, OWNER_SILENCE, Unclaimed};
+pub use controls::{EventRow, Ordered, Reanalysis, StuckCall};
 pub use costs::{CallCost, TenantCost};
 pub use db::{Store, StoreError, StoreSettings};
 pub use dead_letters::DeadLetter;

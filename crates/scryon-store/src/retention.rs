@@ -72,6 +72,16 @@ impl Store {
             "delete from worker_heartbeats where beat_at < now() - interval '1 day'",
         ))
         .await?;
+        // What a callback said is kept until it is used; that there was one, for a month.
+        self.execute(Statement::new(
+            "update callback_inbox i set body = null from provider_jobs j
+             where i.body is not null and j.id = i.job_id and (j.state = 'succeeded' or i.received_at < now() - interval '7 days')",
+        ))
+        .await?;
+        self.execute(Statement::new(
+            "delete from callback_inbox where received_at < now() - interval '30 days'",
+        ))
+        .await?;
         Ok(())
     }
 }

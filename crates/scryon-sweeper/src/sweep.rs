@@ -33,6 +33,10 @@ async fn once(sweeper: &Sweeper) -> Result<(), StoreError> {
         }
     }
     bury(sweeper).await?;
+    let stale = store.calls_sweep_stale(sweeper.settings().stale_after.0, BATCH).await?;
+    if stale > 0 {
+        warn!(calls = stale, errorCode = "stale_job", "calls were stuck for too long and have failed");
+    }
     store.leftovers_expire().await
 }
 

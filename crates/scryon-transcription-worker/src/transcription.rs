@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use scryon_blobs::DocumentName;
 use scryon_config::Config;
 use scryon_domain::failure::FailureCode;
-use scryon_domain::ids::{CallId, JobId};
+use scryon_domain::ids::CallId;
 use scryon_domain::raw::RawTranscript;
 use scryon_domain::stage::StageKind;
 use scryon_providers::{
@@ -15,7 +15,7 @@ use scryon_providers::{
     TranscriptionEngine, TranscriptionRequest, transcription_engines,
 };
 use scryon_runtime::audio::{StoredAudio, StoredPieces};
-use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, intent_of, run_engines};
+use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, run_engines};
 use scryon_runtime::serve::slots;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError};
 use scryon_store::{JobIntent, SubmittedJob};
@@ -36,7 +36,7 @@ impl Transcription {
         let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
         Ok(Self {
             engines,
-            slots: slots(config.workers.transcription_slots.0, fills_cores, 1000),
+            slots: slots(config.workers.transcription_slots.0, fills_cores, 600),
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
         })
     }
@@ -66,14 +66,17 @@ impl EngineStage for Transcription {
         &self,
         cx: &StageContext<'_>,
         index: usize,
-        job: Option<JobId>,
+        ticket: Option<Ticket>,
     ) -> Result<Asked<RawTranscript>, ProviderError> {
         let audio = recording(cx)?;
         let request = TranscriptionRequest {
             audio: &audio,
             pieces: &StoredPieces::of(cx),
             direction: cx.lease.call.parties.direction,
-            job,
+            call: cx.lease.call_id,
+            run_no: cx.lease.run_no,
+            job: ticket.map(|t| t.job),
+            answer_now: ticket.is_some_and(|t| t.answer_now),
             hold: HOLD,
         };
         Ok(match self.engines[index].transcribe(request).await? {
@@ -101,6 +104,10 @@ impl EngineStage for Transcription {
             Collected::Done(answer) => Asked::Answer(*answer),
             Collected::Pending(look_in) => Asked::Pending(look_in),
         })
+    }
+
+    fn answers_by_callback(&self, index: usize) -> bool {
+        self.engines[index].answers_by_callback()
     }
 
     fn submitted_event(&self, engine: &str) -> Option<&'static str> {

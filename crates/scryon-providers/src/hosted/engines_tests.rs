@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scryon_config::EngineSettings;
+use scryon_domain::ids::CallId;
 use serde_json::{Value, json};
 
 use super::testing::{NoPieces, Received, Recording, Server, model_document, transcript};
@@ -31,7 +32,10 @@ async fn transcribe(
         audio,
         pieces: &NoPieces,
         direction: None,
+        call: CallId::new(),
+        run_no: 1,
         job: None,
+        answer_now: false,
         hold: Duration::from_secs(1),
     };
     match engine.transcribe(request).await? {

@@ -1,15 +1,22 @@
-//! Lemonfox (lemonfox.ai): Whisper large-v3 with speaker labels, asked synchronously. Languages are named in
-//! English there.
+//! Lemonfox (lemonfox.ai): Whisper large-v3 with speaker labels, asked for an answer or for a callback. Languages are
+//! named in English there. It gives a job no name, signs nothing and keeps no result: the callback's address says
+//! which job it is for and is signed by us, and a job that is never called back for is asked for once more.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::Utc;
 use scryon_config::EngineSettings;
+use scryon_domain::callback::CallbackAddress;
+use scryon_domain::ids::JobId;
+use scryon_domain::raw::RawTranscript;
+use serde_json::Value;
 
 use super::upload::Upload;
-use super::{ANSWER_LIMIT, Key, answered, deadline, hosted, languages, whisper};
+use super::{ANSWER_LIMIT, Key, deadline, hosted, languages, priced, whisper};
 use crate::engine::{
-    Audio, EngineInfo, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+    Answer, Audio, CollectRequest, Collected, EngineInfo, ProviderError, Submitted, TranscriptionAnswer,
+    TranscriptionEngine, TranscriptionRequest,
 };
 use crate::http::HttpClient;
 
@@ -22,8 +29,37 @@ const PRICE_PER_MINUTE: f64 = 0.50 / 180.0;
 const EU_HOST: &str = "eu-api.lemonfox.ai";
 const EU_SURCHARGE: f64 = 1.2;
 
+/// Between two looks into our own inbox, for a callback that woke nobody.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long a callback's address holds, however late the callback: its transcript may serve a later run.
+const ADDRESS_HOLDS: i64 = 24 * 3600;
+
+/// Where callbacks go to, and for how long they are waited for.
+struct Callbacks {
+    base: String,
+    secret: Key,
+    deadline: Duration,
+}
+
+impl Callbacks {
+    fn new(settings: &EngineSettings) -> Option<Self> {
+        let secret = settings.webhook_secrets.0.first()?;
+        let base = settings.public_base_url.as_deref().filter(|_| settings.transcription_callback)?;
+        Some(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            secret: Key(secret.clone()),
+            deadline: settings.transcription_callback_timeout.0,
+        })
+    }
+
+    fn address(&self, request: &TranscriptionRequest<'_>, job: JobId) -> String {
+        let expires = Utc::now().timestamp() + ADDRESS_HOLDS;
+        let address = CallbackAddress { call: request.call, run_no: request.run_no, job, expires };
+        format!("{}{}", self.base, address.signed(NAME, &self.secret.0))
+    }
+}
+
 /// The engine.
-#[derive(Debug)]
 pub struct LemonfoxEngine {
     info: EngineInfo,
     http: HttpClient,
@@ -31,6 +67,13 @@ pub struct LemonfoxEngine {
     key: Key,
     language: Option<String>,
     wait: Duration,
+    callbacks: Option<Callbacks>,
+}
+
+impl std::fmt::Debug for LemonfoxEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LemonfoxEngine").field("info", &self.info).finish_non_exhaustive()
+    }
 }
 
 impl LemonfoxEngine {
@@ -50,16 +93,19 @@ impl LemonfoxEngine {
             key,
             language,
             wait: settings.lemonfox_timeout.0,
+            callbacks: Callbacks::new(settings),
         })
     }
 
-    async fn post(&self, audio: &dyn Audio) -> Result<Vec<u8>, ProviderError> {
+    async fn post(&self, audio: &dyn Audio, callback: Option<String>) -> Result<Vec<u8>, ProviderError> {
         if audio.bytes() > LARGEST {
             let message = format!("{} bytes are more than it takes", audio.bytes());
             return Err(ProviderError::Rejected { engine: NAME, message });
         }
         let upload = Upload::default();
-        let form = upload.form(audio, fields(&self.info.model, self.language.as_deref())).await?;
+        let mut fields = fields(&self.info.model, self.language.as_deref());
+        fields.extend(callback.map(|address| ("callback_url", address)));
+        let form = upload.form(audio, fields).await?;
         let request = self
             .http
             .post(self.url.clone())
@@ -68,6 +114,19 @@ impl LemonfoxEngine {
             .multipart(form);
         self.http.ask(NAME, request, ANSWER_LIMIT).await.map_err(|failure| upload.explain(failure).error)
     }
+}
+
+impl LemonfoxEngine {
+    fn answer(&self, body: &[u8], audio: &dyn Audio) -> Result<Answer<RawTranscript>, ProviderError> {
+        let transcript = whisper::transcript(&self.info, body, audio.duration_seconds())?;
+        Ok(priced(transcript, audio, self.info.price_per_minute))
+    }
+}
+
+/// Whether the body that a submit is answered with is the transcript already.
+fn is_answer(body: &[u8]) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    body.is_string() || ["text", "segments"].iter().any(|name| !body[*name].is_null())
 }
 
 /// The fields of the form beside the recording.
@@ -94,15 +153,52 @@ impl TranscriptionEngine for LemonfoxEngine {
         &self,
         request: TranscriptionRequest<'_>,
     ) -> Result<TranscriptionAnswer, ProviderError> {
-        let body = self.post(request.audio).await?;
-        let transcript = whisper::transcript(&self.info, &body, request.audio.duration_seconds())?;
-        Ok(answered(transcript, request.audio, self.info.price_per_minute))
+        let callback = self.callbacks.as_ref().zip(request.job).filter(|_| !request.answer_now);
+        let address = callback.map(|(callbacks, job)| callbacks.address(&request, job));
+        let body = self.post(request.audio, address).await?;
+        if let Some((callbacks, job)) = callback
+            && !is_answer(&body)
+        {
+            return Ok(TranscriptionAnswer::Submitted(Submitted {
+                external_id: job.0.to_string(),
+                look_in: LOOK,
+                deadline: callbacks.deadline,
+            }));
+        }
+        self.answer(&body, request.audio).map(|answer| TranscriptionAnswer::Done(Box::new(answer)))
+    }
+
+    fn answers_by_callback(&self) -> bool {
+        true
+    }
+
+    async fn collect(&self, request: CollectRequest<'_>) -> Result<Collected<RawTranscript>, ProviderError> {
+        let Some(body) = request.callback else { return Ok(Collected::Pending(LOOK)) };
+        // What came is no transcript, and nothing else will come.
+        let useless = |_| ProviderError::Overdue { engine: NAME };
+        self.answer(&body, request.audio).map(|a| Collected::Done(Box::new(a))).map_err(useless)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_submit_is_answered_with_may_be_the_transcript() {
+        for (body, answer) in [
+            (r#"{"text":"hello"}"#, true),
+            (r#"{"segments":[]}"#, true),
+            (r#""hello""#, true),
+            (r#"{"status":"processing"}"#, false),
+            (r#"{"text":null}"#, false),
+            ("{}", false),
+            ("accepted", false),
+            ("", false),
+        ] {
+            assert_eq!(is_answer(body.as_bytes()), answer, "{body}");
+        }
+    }
 
     #[test]
     fn languages_go_by_name() {

@@ -79,18 +79,27 @@ impl fmt::Debug for Key {
 }
 
 /// An answer with its length and its price. What is bought is the recording's length.
+fn priced(
+    transcript: RawTranscript,
+    audio: &dyn Audio,
+    price_per_minute: Option<f64>,
+) -> Answer<RawTranscript> {
+    let seconds = audio.duration_seconds().filter(|s| *s > 0.0).unwrap_or(transcript.duration_seconds);
+    Answer {
+        content: transcript,
+        units: Some(seconds),
+        unit: Some("audio_seconds"),
+        billed_cost: price_per_minute.map(|price| price * seconds / 60.0),
+    }
+}
+
+/// The same of an engine that answers at once.
 fn answered(
     transcript: RawTranscript,
     audio: &dyn Audio,
     price_per_minute: Option<f64>,
 ) -> TranscriptionAnswer {
-    let seconds = audio.duration_seconds().filter(|s| *s > 0.0).unwrap_or(transcript.duration_seconds);
-    TranscriptionAnswer::Done(Box::new(Answer {
-        content: transcript,
-        units: Some(seconds),
-        unit: Some("audio_seconds"),
-        billed_cost: price_per_minute.map(|price| price * seconds / 60.0),
-    }))
+    TranscriptionAnswer::Done(Box::new(priced(transcript, audio, price_per_minute)))
 }
 
 #[cfg(test)]

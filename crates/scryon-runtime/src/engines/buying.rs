@@ -8,7 +8,9 @@ use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::JobId;
 use scryon_domain::status::SkipReason;
 use scryon_providers::EngineInfo;
-use scryon_store::{JobClaim, OutputObject, RebuyCause, StageEvent, StageOutput, SubmittedJob};
+use scryon_store::{
+    JobClaim, JobEnd, JobEndState, OutputObject, RebuyCause, StageEvent, StageOutput, SubmittedJob,
+};
 use tracing::{info, warn};
 
 use super::{EngineStage, intent_of};
@@ -181,6 +183,28 @@ async fn buy_once_more(
     }
     warn!(provider = info.name, "buying once more what was perhaps bought; the ledger says so");
     rebuy(cx, info, extra, old, RebuyCause::Ambiguous).await
+}
+
+/// A job was never called back for, and its provider keeps no results. It is bought once more where the price
+/// allows it; the ledger says so. `None`: it is not, or somebody else does it.
+pub(super) async fn not_called_back<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    extra: &str,
+    old: JobId,
+) -> Result<Option<JobId>, StageError> {
+    let estimate = intent_of(info, extra).and_then(|intent| intent.estimated_cost);
+    if estimate.is_none_or(|cost| cost > stage.rebuy_max()) {
+        return Ok(None);
+    }
+    warn!(provider = info.name, "no callback came; asking once more and waiting for the answer");
+    let end = JobEnd { id: old, state: JobEndState::Unknown };
+    cx.deps.store.job_end(end, "provider_overdue").await?;
+    match rebuy(cx, info, extra, old, RebuyCause::Ambiguous).await? {
+        Permission::Send(job) => Ok(Some(job)),
+        _ => Ok(None),
+    }
 }
 
 async fn rebuy(

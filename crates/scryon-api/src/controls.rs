@@ -1,0 +1,161 @@
+//! Orders to one call, and its log: cancel, a new run, a new analysis, what happened so far and what happens now.
+
+use std::time::Duration;
+
+use actix_web::http::header::ACCEPT;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::stream;
+use scryon_domain::ids::CallId;
+use scryon_domain::status::CallStatus;
+use scryon_store::{EventRow, Owner, Reanalysis};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::App;
+use crate::calls::call_id;
+use crate::error::ApiError;
+use crate::identity::Caller;
+
+/// Between two looks at a log that is followed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks without a word after which one is said, so that nobody in between takes the stream for dead.
+const QUIET_LOOKS: u32 = 15;
+
+/// POST /api/calls/{id}/cancel
+pub(crate) async fn cancel(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let id = call_id(&path)?;
+    let ordered = app.store.call_cancel(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)?;
+    if !ordered.done {
+        return Err(ApiError::not_cancellable(&ordered.status));
+    }
+    Ok(HttpResponse::Ok().json(json!({"callId": id, "id": id, "status": ordered.status})))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Reprocess {
+    force_paid: bool,
+}
+
+/// POST /api/calls/{id}/reprocess, with `{"forcePaid": true}` to buy everything again.
+pub(crate) async fn reprocess(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+    body: Bytes,
+) -> Result<HttpResponse, ApiError> {
+    let id = call_id(&path)?;
+    let wish: Reprocess = if body.is_empty() {
+        Reprocess::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|e| ApiError::validation("body", e.to_string()))?
+    };
+    let status = app.store.call_reset(&caller.0, id, wish.force_paid).await?;
+    let status = status.ok_or_else(ApiError::call_not_found)?;
+    Ok(HttpResponse::Accepted().json(json!({"callId": id, "id": id, "status": status})))
+}
+
+/// POST /api/calls/{id}/reanalyze
+pub(crate) async fn reanalyze(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let id = call_id(&path)?;
+    match app.store.call_reanalyze(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)? {
+        Reanalysis::NotReady { status } => Err(ApiError::call_not_completed(&status, None)),
+        Reanalysis::Begun(hint) => {
+            let announcer = app.announcer.clone();
+            // The row is the promise; the answer does not wait for the broker.
+            tokio::spawn(async move {
+                announcer.announce(&[hint], None).await;
+            });
+            Ok(HttpResponse::Accepted().json(json!({"callId": id, "id": id, "status": "ANALYZING"})))
+        }
+    }
+}
+
+/// GET /api/calls/{id}/events: the log so far or, as `text/event-stream`, also what follows until the call is over.
+pub(crate) async fn events(
+    app: Data<App>,
+    caller: Caller,
+    path: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let id = call_id(&path)?;
+    if app.store.call_detail(&caller.0, id).await?.is_none() {
+        return Err(ApiError::call_not_found());
+    }
+    let header = |name| {
+        request.headers().get(name).and_then(|v: &actix_web::http::header::HeaderValue| v.to_str().ok())
+    };
+    if !header(ACCEPT).is_some_and(|accept| accept.contains("text/event-stream")) {
+        return Ok(HttpResponse::Ok().json(app.store.call_events(&caller.0, id, 0).await?));
+    }
+    let after = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.parse().ok());
+    let follower = Follower { app, owner: caller.0, id, after: after.unwrap_or(0), quiet: 0, begun: false };
+    let stream = stream::unfold(Some(follower), Follower::next);
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header(("Cache-Control", "private, no-store"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(stream))
+}
+
+/// Somebody who follows a call's log.
+struct Follower {
+    app: Data<App>,
+    owner: Owner,
+    id: CallId,
+    /// The last line that was sent.
+    after: i64,
+    quiet: u32,
+    begun: bool,
+}
+
+impl Follower {
+    async fn next(this: Option<Self>) -> Option<(Result<Bytes, std::io::Error>, Option<Self>)> {
+        let mut this = this?;
+        loop {
+            if this.begun {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    // Whoever follows connects again, to another program or a newer one.
+                    () = this.app.stop.cancelled() => return None,
+                }
+            }
+            this.begun = true;
+            // Final before the lines are read: what was written until then is among them.
+            let status = match this.app.store.call_detail(&this.owner, this.id).await {
+                Ok(Some(call)) => call.status,
+                // Deleted, or Postgres is away: the follower asks again and learns which.
+                Ok(None) | Err(_) => return None,
+            };
+            let Ok(lines) = this.app.store.call_events(&this.owner, this.id, this.after).await else {
+                return None;
+            };
+            if let Some(last) = lines.last() {
+                (this.after, this.quiet) = (last.id, 0);
+                return Some((Ok(lines.iter().map(line).collect::<String>().into()), Some(this)));
+            }
+            if status.parse().is_ok_and(CallStatus::is_final) {
+                let end = format!("event: end\ndata: {}\n\n", json!({"status": status}));
+                return Some((Ok(end.into()), None));
+            }
+            this.quiet += 1;
+            if this.quiet >= QUIET_LOOKS {
+                this.quiet = 0;
+                return Some((Ok(Bytes::from_static(b": still there\n\n")), Some(this)));
+            }
+        }
+    }
+}
+
+fn line(event: &EventRow) -> String {
+    format!("id: {}\ndata: {}\n\n", event.id, json!(event))
+}

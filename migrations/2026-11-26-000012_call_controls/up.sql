@@ -1,0 +1,119 @@
+-- What owners and operators do with one call, beside plain SQL, and what is stuck.
+
+-- Ends a call's work. Gives its status after it, and whether this did it; nothing where the call is not the owner's.
+create function call_cancel(a_tenant text, a_user uuid, a_call uuid) returns table (status text, done boolean)
+    language plpgsql as $$
+declare
+    c call_records;
+begin
+    select * into c from call_records r where r.id = a_call and r.tenant_id = a_tenant and r.user_id = a_user for no key update;
+    if not found then
+        return;
+    end if;
+    if c.status not in ('QUEUED', 'TRANSCRIBING', 'ANALYZING') then
+        return query select c.status::text, false;
+        return;
+    end if;
+    update call_records r set status = 'CANCELLED', updated_at = now(), finished_at = now(), publish_due = null where r.id = c.id;
+    update call_stages t set state = 'SUPERSEDED', lease_until = null, publish_due = null, finished_at = now()
+        where t.call_id = c.id and t.state in ('PENDING', 'RUNNING', 'WAITING');
+    insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status)
+        values (c.id, c.tenant_id, c.user_id, c.run_no, 'CANCELLED', 'COMPLETED');
+    return query select 'CANCELLED'::text, true;
+end $$;
+
+-- Begins a new run, as the same words typed by an operator do. A call that waits for its run begins no second one.
+create function call_reset(a_tenant text, a_user uuid, a_call uuid, a_force boolean) returns table (status text)
+    language plpgsql as $$
+begin
+    update call_records r set status = 'QUEUED', force_paid = r.force_paid or a_force
+        where r.id = a_call and r.tenant_id = a_tenant and r.user_id = a_user and (r.status <> 'QUEUED' or a_force);
+    return query select r.status::text from call_records r
+        where r.id = a_call and r.tenant_id = a_tenant and r.user_id = a_user;
+end $$;
+
+-- Begins a run of analysis alone, from the transcript that is there. `ready`: there is one, and no run is under way.
+create function call_reanalyze(a_tenant text, a_user uuid, a_call uuid, a_again float8)
+    returns table (status text, ready boolean, run_no int, lane text) language plpgsql as $$
+declare
+    c call_records;
+begin
+    select * into c from call_records r where r.id = a_call and r.tenant_id = a_tenant and r.user_id = a_user for no key update;
+    if not found then
+        return;
+    end if;
+    if c.status not in ('COMPLETED', 'FAILED') or not exists (
+        select 1 from call_artifacts a where a.call_id = c.id and a.artifact_type = 'NORMALIZED_TRANSCRIPT_JSON') then
+        return query select c.status::text, false, c.run_no, c.lane::text;
+        return;
+    end if;
+    update call_records r set status = 'ANALYZING', run_no = r.run_no + 1, stages_done = 15, lane = 'backfill', error_reason = null,
+        finished_at = null, publish_due = null, publish_n = 0, updated_at = clock_timestamp()
+        where r.id = c.id returning * into c;
+    insert into call_stages (call_id, run_no, stage, tenant_id, state, skip_reason, engine, params_hash, result_ref,
+        artifact_type, bytes, sha256, details, finished_at)
+    select c.id, c.run_no, w.stage, c.tenant_id, 'SKIPPED', 'reused', p.engine, p.params_hash,
+        coalesce(a.storage_key, p.result_ref), w.artifact_type, coalesce(a.byte_size, p.bytes), p.sha256, p.details, now()
+    from (values ('preprocessing', 'PREPARED_AUDIO'), ('transcription', 'RAW_TRANSCRIPT_JSON'),
+        ('diarization', 'DIARIZATION_JSON'), ('assembly', 'NORMALIZED_TRANSCRIPT_JSON')) w (stage, artifact_type)
+    left join call_artifacts a on a.call_id = c.id and a.artifact_type = w.artifact_type
+    left join lateral (
+        select * from call_stages o where o.call_id = c.id and o.stage = w.stage and o.state in ('SUCCEEDED', 'SKIPPED')
+          and (a.storage_key is null or o.result_ref = a.storage_key)
+        order by o.run_no desc limit 1) p on true;
+    insert into call_stages (call_id, run_no, stage, tenant_id, state, publish_due, publish_n)
+        values (c.id, c.run_no, 'analysis', c.tenant_id, 'PENDING', now() + a_again * interval '1 second', 1);
+    return query select 'ANALYZING'::text, true, c.run_no, c.lane::text;
+end $$;
+
+-- Calls that nobody will go on with by themselves: not those that wait in a long queue, at admission, for the time of
+-- their next try or for a provider. Ten minutes is twice as long as an announcement is believed to stand in line.
+create view stuck_calls as
+    select c.id, c.status::text as status, 'preprocessing'::text as stage, 'announcement_overdue'::text as reason,
+        c.publish_due as since, 'no sweeper announces it: start scryon-sweeper'::text as advice
+    from call_records c where c.status = 'QUEUED' and c.publish_due < now() - interval '10 minutes'
+    union all
+    select c.id, c.status::text, s.stage::text, 'announcement_overdue', s.publish_due,
+        'no sweeper announces it: start scryon-sweeper'
+    from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
+    where s.publish_due is not null and s.publish_due < now() - interval '10 minutes' and s.state in ('PENDING', 'WAITING')
+      and c.status in ('TRANSCRIBING', 'ANALYZING')
+    union all
+    select c.id, c.status::text, s.stage::text, 'lease_expired', s.lease_until,
+        'its worker died and no sweeper took the stage back: start scryon-sweeper'
+    from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
+    where s.lease_until is not null and s.lease_until < now() - interval '1 minute' and s.state = 'RUNNING'
+      and c.status in ('TRANSCRIBING', 'ANALYZING')
+    union all
+    select c.id, c.status::text, null, 'no_live_stage', c.updated_at,
+        'a status was typed by hand: set it to QUEUED for a new run'
+    from call_records c where c.status in ('TRANSCRIBING', 'ANALYZING') and c.updated_at < now() - interval '5 minutes'
+      and not exists (select 1 from call_stages s where s.call_id = c.id and s.run_no = c.run_no
+                      and s.state in ('PENDING', 'RUNNING', 'WAITING'));
+
+-- Fails calls that have been stuck for so long, and counts them. Lock order: calls, then their stages.
+create function calls_sweep_stale(a_seconds float8, a_batch int) returns int language plpgsql as $$
+declare
+    stale uuid[];
+begin
+    stale := array(select r.id from call_records r
+        where r.id in (select s.id from stuck_calls s where s.since < now() - a_seconds * interval '1 second' limit a_batch)
+          and r.status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')
+        order by r.id for no key update skip locked);
+    if stale = '{}' then
+        return 0;
+    end if;
+    update call_records r set status = case when r.completed_run > 0 then 'COMPLETED' else 'FAILED' end,
+        error_reason = case when r.completed_run > 0 then null else 'stale_job' end, updated_at = now(), finished_at = now(), publish_due = null
+        from unnest(stale) k (id) where r.id = k.id;
+    update call_stages t set state = 'SUPERSEDED', lease_until = null, publish_due = null, finished_at = now()
+        from unnest(stale) k (id) where t.call_id = k.id and t.state in ('PENDING', 'RUNNING', 'WAITING');
+    insert into call_count_deltas (kind) select 'swept' from unnest(stale);
+    insert into call_count_deltas (kind, label) select 'failed', 'stale_job' from unnest(stale) k (id)
+        join call_records r on r.id = k.id where r.status = 'FAILED';
+    insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, error_code)
+        select r.id, r.tenant_id, r.user_id, r.run_no, case when r.status = 'FAILED' then 'SWEPT' else 'REPROCESS_FAILED' end,
+            'FAILED', 'stale_job'
+        from unnest(stale) k (id) join call_records r on r.id = k.id;
+    return cardinality(stale);
+end $$;

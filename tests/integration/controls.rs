@@ -1,0 +1,257 @@
+//! Orders to one call by its owner, its log, and calls that are stuck.
+
+use futures_util::StreamExt;
+use reqwest::Method;
+use scryon_testkit::{Fault, Parts, TestApp, TestOptions, eventually, scryon_command, unique_wav};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+async fn post(app: &TestApp, id: Uuid, order: &str) -> scryon_testkit::Answer {
+    app.client.send(app.client.request(Method::POST, &format!("/api/calls/{id}/{order}"))).await
+}
+
+async fn run_ended(app: &TestApp, id: Uuid, run: i64) -> Value {
+    eventually("the run's end", || async {
+        let call = app.client.call(id).await;
+        (call["run"] == run && matches!(call["status"].as_str(), Some("COMPLETED" | "FAILED")))
+            .then_some(call)
+    })
+    .await
+}
+
+/// In mid-flight: what is on its way is fenced off, and a new run uses what it brought.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_call_writes_nothing_more_and_a_new_run_may_follow() {
+    let app = TestApp::start().await;
+    app.simulator.fail_next("transcribe", 1, Fault::Hold);
+    let audio = unique_wav();
+    let id = app.client.upload(audio.clone()).await;
+    eventually("the request to be held", || async { (app.simulator.held() == 1).then_some(()) }).await;
+    let answer = post(&app, id, "cancel").await;
+    assert_eq!((answer.status, answer.body["status"].as_str()), (200, Some("CANCELLED")));
+    let again = post(&app, id, "cancel").await;
+    assert_eq!((again.status, again.code()), (409, "call_not_cancellable"));
+    assert_eq!(again.body["error"]["details"]["status"], "CANCELLED");
+    app.simulator.release();
+    let live = "select count(*) from call_stages where state in ('PENDING', 'RUNNING', 'WAITING')";
+    assert_eq!(app.database.number(live).await, 0);
+    eventually("the paid answer to be kept", || async {
+        let sql = "select count(*) from provider_jobs where stage = 'transcription' and state = 'succeeded'";
+        (app.database.number(sql).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(app.client.call(id).await["status"], "CANCELLED");
+
+    assert_eq!(post(&app, id, "reprocess").await.status, 202);
+    assert_eq!(run_ended(&app, id, 2).await["status"], "COMPLETED");
+    assert_eq!(app.bought("transcribe", &audio), 1);
+    // By SQL it is the same.
+    app.database.sql("update call_records set status = 'CANCELLED' where id = $1", &[&id]).await;
+    app.database.sql("update call_records set status = 'QUEUED' where id = $1", &[&id]).await;
+    assert_eq!(run_ended(&app, id, 3).await["status"], "COMPLETED");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_is_cancelled_and_never_begins() {
+    let app = TestApp::start_with(TestOptions::default().parts(Parts::API)).await;
+    let id = app.client.upload(unique_wav()).await;
+    assert_eq!(post(&app, id, "cancel").await.status, 200);
+    // A reset of a call that waits for its run begins no second one.
+    let other = app.client.upload(unique_wav()).await;
+    let answer = post(&app, other, "reprocess").await;
+    assert_eq!((answer.status, answer.body["status"].as_str()), (202, Some("QUEUED")));
+    assert_eq!(app.client.call(other).await["lane"], "live");
+    for order in ["cancel", "reprocess", "reanalyze"] {
+        assert_eq!(post(&app, Uuid::now_v7(), order).await.code(), "call_not_found", "{order}");
+    }
+    app.stop_and_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reprocess_reuses_what_is_paid_for_unless_told_not_to() {
+    let app = TestApp::start().await;
+    let audio = unique_wav();
+    let id = app.client.upload(audio.clone()).await;
+    app.client.finished(id).await;
+    let ask = async |body: Value| {
+        let request = app.client.request(Method::POST, &format!("/api/calls/{id}/reprocess")).json(&body);
+        app.client.send(request).await.status
+    };
+    assert_eq!(ask(json!({})).await, 202);
+    assert_eq!(run_ended(&app, id, 2).await["lane"], "backfill");
+    assert_eq!(app.bought("transcribe", &audio), 1);
+    assert_eq!(ask(json!({"forcePaid": true})).await, 202);
+    run_ended(&app, id, 3).await;
+    assert_eq!(app.bought("transcribe", &audio), 2);
+    assert_eq!(ask(json!({"forcePaid": "yes"})).await, 400);
+    app.finish().await;
+}
+
+/// The analysis alone, without audio and without speech.
+#[tokio::test(flavor = "multi_thread")]
+async fn reanalyze_begins_at_the_stored_transcript() {
+    let app = TestApp::start().await;
+    let audio = unique_wav();
+    app.simulator.fail_next("analyze", 2, Fault::Garbage);
+    let id = app.client.upload(audio.clone()).await;
+    assert_eq!(app.client.finished(id).await["errorReason"], "analysis_invalid");
+    app.database
+        .sql("delete from call_artifacts where call_id = $1 and artifact_type = 'TEMP_AUDIO'", &[&id])
+        .await;
+    let answer = post(&app, id, "reanalyze").await;
+    assert_eq!((answer.status, answer.body["status"].as_str()), (202, Some("ANALYZING")));
+    let call = run_ended(&app, id, 2).await;
+    assert_eq!(call["status"], "COMPLETED");
+    let states: Vec<(&str, &str)> = call["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["stage"].as_str().unwrap(), s["state"].as_str().unwrap()))
+        .collect();
+    assert_eq!(states[4], ("analysis", "SUCCEEDED"));
+    assert!(states[..4].iter().all(|(_, state)| *state == "SKIPPED"), "{states:?}");
+    assert_eq!((app.bought("transcribe", &audio), app.bought("diarize", &audio)), (1, 1));
+    assert_eq!(app.client.get(&format!("/api/calls/{id}/analysis")).await.status, 200);
+    assert_eq!(app.client.get(&format!("/api/calls/{id}/transcript")).await.status, 200);
+
+    // Not while a run is under way, and not without a transcript.
+    app.simulator.fail_next("transcribe", 1, Fault::Hold);
+    let early = app.client.upload(unique_wav()).await;
+    eventually("the request to be held", || async { (app.simulator.held() == 1).then_some(()) }).await;
+    assert_eq!(post(&app, early, "reanalyze").await.code(), "call_not_completed");
+    app.simulator.release();
+    app.client.finished(early).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_read_and_followed_to_its_end() {
+    let app = TestApp::start().await;
+    app.simulator.fail_next("transcribe", 1, Fault::Hold);
+    let id = app.client.upload(unique_wav()).await;
+    let request = app.client.request(Method::GET, &format!("/api/calls/{id}/events"));
+    let response = request.header("Accept", "text/event-stream").send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    eventually("the request to be held", || async { (app.simulator.held() == 1).then_some(()) }).await;
+    app.simulator.release();
+    let mut followed = String::new();
+    let mut stream = response.bytes_stream();
+    while let Some(piece) = stream.next().await {
+        followed.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+    }
+    assert!(followed.ends_with("event: end\ndata: {\"status\":\"COMPLETED\"}\n\n"), "{followed}");
+    let log = app.client.get(&format!("/api/calls/{id}/events")).await.body;
+    let stages: Vec<&str> = log.as_array().unwrap().iter().map(|e| e["stage"].as_str().unwrap()).collect();
+    for stage in ["TRANSCRIBED", "DIARIZED", "TRANSCRIPT_NORMALIZED", "ANALYZED"] {
+        assert!(stages.contains(&stage), "{stages:?}");
+        assert_eq!(followed.matches(&format!("\"stage\":\"{stage}\"")).count(), 1, "{stage}: {followed}");
+    }
+    // From where a reader left.
+    let last = log.as_array().unwrap().last().unwrap()["id"].to_string();
+    let request = app.client.request(Method::GET, &format!("/api/debug/calls/{id}/events"));
+    let rest = request.header("Accept", "text/event-stream").header("Last-Event-ID", last);
+    assert!(app.client.send(rest).await.text.starts_with("event: end"));
+    assert_eq!(
+        app.client.get(&format!("/api/calls/{}/events", Uuid::now_v7())).await.code(),
+        "call_not_found"
+    );
+    app.finish().await;
+}
+
+/// Waiting is not being stuck. What nobody will go on with is found, told how, and fails after its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn stuck_calls_are_told_from_waiting_ones_and_fail_in_the_end() {
+    let app = TestApp::start_with(
+        TestOptions::default()
+            .parts(Parts::API)
+            .set("SCRYON_SWEEP_INTERVAL_MS", "100")
+            .set("SCRYON_SWEEP_INITIAL_DELAY_MS", "100")
+            // Nothing repairs: only the sweep is looked at.
+            .set("SCRYON_DISPATCH_TICK_MS", "3600000"),
+    )
+    .await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(app.client.upload(unique_wav()).await);
+    }
+    let (held, typed, overdue, waiting) = (ids[0], ids[1], ids[2], ids[3]);
+    let sql = async |sql: &str, id: Uuid| app.database.sql(sql, &[&id]).await;
+    let running = "update call_records set status = 'TRANSCRIBING', run_no = 1, updated_at = now() - interval '1 hour' where id = $1";
+    sql(running, held).await;
+    sql(
+        "insert into call_stages (call_id, run_no, stage, tenant_id, state, lease_token, lease_owner, lease_until)
+         values ($1, 1, 'transcription', 'default', 'RUNNING', gen_random_uuid(), 'gone', now() - interval '20 minutes')",
+        held,
+    )
+    .await;
+    sql(running, typed).await;
+    sql("update call_records set publish_due = now() - interval '30 minutes' where id = $1", overdue).await;
+    sql(running, waiting).await;
+    sql(
+        "insert into call_stages (call_id, run_no, stage, tenant_id, state, publish_due, not_before)
+         values ($1, 1, 'diarization', 'default', 'WAITING', now() + interval '1 minute', now() + interval '1 minute')",
+        waiting,
+    )
+    .await;
+    let mut command = scryon_command();
+    let shown =
+        command.args(["stuck", "--json"]).env("DATABASE_URL", &app.database.url).output().await.unwrap();
+    assert_eq!(shown.status.code(), Some(0));
+    let mut found: Vec<(Uuid, String)> = String::from_utf8_lossy(&shown.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|call| {
+            (call["id"].as_str().unwrap().parse().unwrap(), call["reason"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    found.sort();
+    let mut expected = vec![
+        (held, "lease_expired".to_owned()),
+        (typed, "no_live_stage".to_owned()),
+        (overdue, "announcement_overdue".to_owned()),
+    ];
+    expected.sort();
+    assert_eq!(found, expected, "one that waits for a provider, and one in line, are not stuck");
+
+    let mut app = app;
+    app.spawn_sweeper();
+    for id in [held, typed, overdue] {
+        let call = app.client.finished(id).await;
+        assert_eq!(call["errorReason"], "stale_job", "{call}");
+    }
+    assert_eq!(app.client.call(waiting).await["status"], "TRANSCRIBING");
+    assert_eq!(app.client.call(ids[4]).await["status"], "QUEUED");
+    eventually("the sweeps to be counted", || async {
+        app.metrics().contains("scryon_calls_swept_total 3").then_some(())
+    })
+    .await;
+    app.stop_and_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_gives_the_same_orders() {
+    let app = TestApp::start().await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    let id_text = id.to_string();
+    let scryon = async |arguments: &[&str]| {
+        let mut command = scryon_command();
+        let output = command.args(arguments).env("API_URL", &app.client.base).output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(scryon(&["reanalyze", &id_text]).await, (Some(0), format!("{id}  ANALYZING\n")));
+    run_ended(&app, id, 2).await;
+    let (code, log) = scryon(&["events", &id_text, "--follow"]).await;
+    assert!(code == Some(0) && log.contains("ANALYZED"), "{log}");
+    assert_eq!(scryon(&["reprocess", &id_text]).await.0, Some(0));
+    run_ended(&app, id, 3).await;
+    // One that is refused does not keep the order from the others.
+    let stranger = Uuid::now_v7().to_string();
+    let (code, shown) = scryon(&["cancel", &stranger, &id_text]).await;
+    assert_eq!((code, shown.as_str()), (Some(65), ""), "a finished call is not cancelled either");
+    assert_eq!(scryon(&["delete", &id_text]).await.0, Some(64), "it has to be meant");
+    assert_eq!(scryon(&["delete", &id_text, "--yes"]).await, (Some(0), format!("{id}  DELETED\n")));
+    assert_eq!(app.client.get(&format!("/api/calls/{id}")).await.status, 404);
+    app.finish().await;
+}
