@@ -14,4 +14,5 @@ mod races;
 mod resets;
 mod scale;
 mod servers;
+mod submits;
 mod support;

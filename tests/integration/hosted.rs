@@ -577,3 +577,27 @@ async fn an_address_that_we_did_not_sign_or_that_is_over_brings_nothing_in() {
     assert_eq!(app.database.number("select count(*) from callback_inbox where body is not null").await, 0);
     app.stop_and_clean().await;
 }
+
+/// An engine of jobs for transcription: called back for, and looked at where no callback comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcript_is_submitted_called_back_for_or_looked_at() {
+    for public in [true, false] {
+        let mut options = TestOptions::hosted()
+            .set("SCRYON_TRANSCRIPTION_ENGINES", "assemblyai")
+            .set("PYANNOTE_ENABLED", "false");
+        if !public {
+            options = options.set("SCRYON_PUBLIC_BASE_URL", "");
+        }
+        let app = TestApp::start_with(options).await;
+        let audio = unique_wav_of(24);
+        let id = app.client.upload(audio.clone()).await;
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+        let transcript = transcript(&app, id).await;
+        assert_eq!(transcript["pipeline"]["transcriptionProvider"], "assemblyai");
+        assert_eq!(transcript["speakers"].as_array().unwrap().len(), 2);
+        assert_eq!(app.bought("assemblyai.submit", &audio), 1);
+        let called = app.simulator.deliveries().iter().filter(|d| d.status == Some(204)).count();
+        assert_eq!(called, usize::from(public));
+        app.finish().await;
+    }
+}

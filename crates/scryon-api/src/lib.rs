@@ -202,6 +202,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/calls/{id}/costs").route(web::get().to(calls::costs)))
         .service(resource("/api/calls/{id}/analysis").route(web::get().to(documents::analysis)))
         .service(callbacks("/api/webhooks/pyannote/{job}").route(web::post().to(webhooks::pyannote)))
+        .service(callbacks("/api/webhooks/assemblyai/{call}").route(web::post().to(webhooks::assemblyai)))
         .service(callbacks("/api/webhooks/lemonfox/{call}").route(web::post().to(webhooks::lemonfox)))
         .service(resource("/api/actions").route(web::get().to(actions::list)))
         .service(resource("/api/actions/{id}").route(web::patch().to(actions::set_status)))

@@ -11,6 +11,7 @@ use scryon_domain::callback::{Refused, address_of, verify_pyannote};
 use scryon_domain::ids::JobId;
 use scryon_store::{Callback, CallbackEffect};
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -58,24 +59,30 @@ pub(crate) async fn pyannote(
 pub(crate) async fn lemonfox(
     app: Data<App>,
     path: Path<String>,
-    query: Query<HashMap<String, String>>,
+    query: Query<Parts>,
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
     let body = whole(body)?;
-    let part = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
-    let address = address_of(&path, part("run"), part("job"), part("exp"));
-    let verified = match &address {
-        Some(address) => {
-            address.verify("lemonfox", &app.webhook_secrets.ours, part("sig"), Utc::now().timestamp())
-        }
-        None => Err(Refused::Signature),
-    };
-    app.verified("lemonfox", verified)?;
-    match address {
-        Some(address) => app.take("lemonfox", address.job, None, &body, true).await,
-        None => Ok(kept()),
-    }
+    let job = app.signed("lemonfox", &path, &query)?;
+    app.take("lemonfox", job, None, &body, true).await
 }
+
+/// POST /api/webhooks/assemblyai/{call}?run=&job=&exp=&sig=: a transcript ended; it is fetched from the provider.
+pub(crate) async fn assemblyai(
+    app: Data<App>,
+    path: Path<String>,
+    query: Query<Parts>,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, ApiError> {
+    let body = whole(body)?;
+    let job = app.signed("assemblyai", &path, &query)?;
+    let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let external_id = status["transcript_id"].as_str().map(str::to_owned);
+    app.take("assemblyai", job, external_id, &body, false).await
+}
+
+/// The query of a signed address.
+type Parts = HashMap<String, String>;
 
 /// The raw body, or why there is none.
 fn whole(body: Result<Bytes, actix_web::Error>) -> Result<Bytes, ApiError> {
@@ -99,6 +106,18 @@ impl App {
         self.metrics.callbacks.with_label_values(&[provider, outcome]).inc();
         warn!(provider, errorCode = outcome, "refused a callback");
         Err(ApiError::bad_signature())
+    }
+
+    /// The job of an address that we signed.
+    fn signed(&self, engine: &'static str, call: &str, query: &Parts) -> Result<JobId, ApiError> {
+        let part = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+        let address = address_of(call, part("run"), part("job"), part("exp"));
+        let now = Utc::now().timestamp();
+        let verified = address.as_ref().map_or(Err(Refused::Signature), |address| {
+            address.verify(engine, &self.webhook_secrets.ours, part("sig"), now)
+        });
+        self.verified(engine, verified)?;
+        address.map(|address| address.job).ok_or_else(ApiError::bad_signature)
     }
 
     async fn take(

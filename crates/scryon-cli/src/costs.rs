@@ -81,7 +81,7 @@ fn of_call(output: &Output, costs: &Value, call: &Value) -> Result<u8, Failure> 
 }
 
 /// Calls cost fractions of a cent.
-fn dollars(amount: f64) -> String {
+pub(crate) fn dollars(amount: f64) -> String {
     format!("${amount:.6}")
 }
 

@@ -7,6 +7,7 @@ mod costs;
 mod docs;
 mod output;
 mod provider;
+mod reprocess;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -79,13 +80,7 @@ enum Command {
         ids: Vec<String>,
     },
     /// Begin a new run of calls, behind live ones; what is unchanged and paid for is reused.
-    Reprocess {
-        #[arg(required = true)]
-        ids: Vec<String>,
-        /// Buy everything again.
-        #[arg(long)]
-        force_paid: bool,
-    },
+    Reprocess(reprocess::ReprocessArguments),
     /// Analyse calls again from their stored transcripts.
     Reanalyze {
         #[arg(required = true)]
@@ -200,9 +195,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Analysis { id } => output.analysis(&api()?.analysis(&id).await?),
         Command::Cancel { ids } => controls::order(&api()?, &output, Order::Cancel, &ids).await,
-        Command::Reprocess { ids, force_paid } => {
-            controls::order(&api()?, &output, Order::Reprocess { force_paid }, &ids).await
-        }
+        Command::Reprocess(arguments) => reprocess::reprocess(api, &output, arguments).await,
         Command::Reanalyze { ids } => controls::order(&api()?, &output, Order::Reanalyze, &ids).await,
         Command::Delete { ids, yes: _ } => controls::order(&api()?, &output, Order::Delete, &ids).await,
         Command::Events { id, follow } => controls::events(&api()?, &output, &id, follow).await,

@@ -46,8 +46,8 @@ pub(crate) struct Word {
     reason: String,
 }
 
-/// Engines that ask a provider.
-const ENGINES: [&str; 5] = ["lemonfox", "openai", "deepgram", "pyannote", "fake"];
+/// Engines that ask a provider; `llm` is the language model of the analysis.
+const ENGINES: [&str; 7] = ["lemonfox", "openai", "deepgram", "assemblyai", "pyannote", "llm", "fake"];
 
 pub(crate) async fn provider(output: &Output, command: ProviderCommand) -> Result<u8, Failure> {
     let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
@@ -61,7 +61,7 @@ pub(crate) async fn provider(output: &Output, command: ProviderCommand) -> Resul
         ProviderCommand::Enable { engine, .. } => (engine, None, None, None),
     };
     if !ENGINES.contains(&engine.as_str()) {
-        let known = ENGINES[..4].join(", ");
+        let known = ENGINES[..6].join(", ");
         return Err(Failure::new(
             Failure::USAGE,
             format!("{engine} is no engine that asks a provider: {known}"),

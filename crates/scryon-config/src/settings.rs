@@ -112,7 +112,7 @@ settings! {
 settings! {
     /// Which engine does what.
     "Engines" EngineSettings {
-        /// Transcription engines in order of preference: `lemonfox`, `openai`, `deepgram`, `whisper-cpp`, `pocketsphinx`, `fake`. `auto` picks lemonfox where LEMONFOX_API_KEY is set, else whisper-cpp where SCRYON_WHISPER_MODEL is set, else pocketsphinx.
+        /// Transcription engines in order of preference: `lemonfox`, `openai`, `deepgram`, `assemblyai`, `whisper-cpp`, `pocketsphinx`, `fake`. `auto` picks lemonfox where LEMONFOX_API_KEY is set, else whisper-cpp where SCRYON_WHISPER_MODEL is set, else pocketsphinx.
         transcription: List = "SCRYON_TRANSCRIPTION_ENGINES", "auto";
         /// Diarization engines in order of preference: `pyannote`, `channels`, `fake`. `auto` means pyannote before channels where PYANNOTE_ENABLED is true, else channels. Where all have nothing to give the speaker labels of the transcription are used.
         diarization: List = "SCRYON_DIARIZATION_ENGINES", "auto";
@@ -138,7 +138,7 @@ settings! {
         lemonfox_timeout: Seconds = "LEMONFOX_TIMEOUT_SECONDS", "180";
         /// Whether Lemonfox is asked to call back with the transcript, so that no worker waits for it. Needs SCRYON_PUBLIC_BASE_URL and SCRYON_WEBHOOK_SECRET.
         transcription_callback: bool = "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED", "false";
-        /// How long such a callback is waited for; after that Lemonfox is asked once more, and its answer waited for.
+        /// How long such a callback, or a job of AssemblyAI, is waited for; after that Lemonfox is asked once more, and its answer waited for.
         transcription_callback_timeout: Minutes = "SCRYON_TRANSCRIPTION_CALLBACK_TIMEOUT_MINUTES", "30";
         /// Key for the transcription engine `openai`. A server that needs none takes any text.
         openai_api_key: Secret = "SCRYON_OPENAI_API_KEY", "", secret;
@@ -178,6 +178,12 @@ settings! {
         webhook_secrets: SecretList = "SCRYON_WEBHOOK_SECRET", "", secret;
         /// Secrets by which pyannoteAI signs its callbacks, the current one and perhaps the one before.
         pyannote_webhook_secrets: SecretList = "PYANNOTE_WEBHOOK_SECRET", "", secret;
+        /// Key of AssemblyAI; with it the transcription engine `assemblyai` can run.
+        assemblyai_api_key: Secret = "SCRYON_ASSEMBLYAI_API_KEY", "", secret;
+        /// Base address of AssemblyAI; `https://api.eu.assemblyai.com` is the one in the EU.
+        assemblyai_base_url: BaseUrl = "SCRYON_ASSEMBLYAI_BASE_URL", "https://api.assemblyai.com";
+        /// Model that is asked for at AssemblyAI.
+        assemblyai_model: String = "SCRYON_ASSEMBLYAI_MODEL", "universal-2";
         /// Dialect of the language model that analyses calls; `openai` is what most servers speak.
         llm_provider: LlmProvider = "LLM_PROVIDER", "openai";
         /// Key of the language model; with it the analysis engine `openai` can run. A server that needs none takes any text.

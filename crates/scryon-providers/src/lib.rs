@@ -16,7 +16,7 @@ pub use engine::{
     TranscriptionEngine, TranscriptionRequest,
 };
 pub use fake::FakeEngine;
-pub use hosted::{DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine};
+pub use hosted::{AssemblyAiEngine, DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine};
 pub use http::HttpClient;
 pub use local::{ChannelsEngine, ExtractiveEngine, PocketsphinxEngine, WhisperCppEngine};
 pub use schema::analysis_problems;

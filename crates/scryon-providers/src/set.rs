@@ -6,7 +6,9 @@ use scryon_config::EngineSettings;
 
 use crate::engine::{AnalysisEngine, DiarizationEngine, TranscriptionEngine};
 use crate::fake::FakeEngine;
-use crate::hosted::{DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine};
+use crate::hosted::{
+    AssemblyAiEngine, DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine,
+};
 use crate::http::HttpClient;
 use crate::local::{ChannelsEngine, ExtractiveEngine, PocketsphinxEngine, WhisperCppEngine};
 
@@ -29,6 +31,7 @@ pub fn transcription_engines(
             Ok::<Arc<dyn TranscriptionEngine>, String>(match name {
                 "lemonfox" => Arc::new(LemonfoxEngine::new(settings, http.clone())?),
                 "openai" => Arc::new(OpenAiEngine::new(settings, http.clone())?),
+                "assemblyai" => Arc::new(AssemblyAiEngine::new(settings, http.clone())?),
                 "deepgram" => Arc::new(DeepgramEngine::new(settings, http.clone())?),
                 "whisper-cpp" => Arc::new(WhisperCppEngine::new(settings)?),
                 "pocketsphinx" => Arc::new(PocketsphinxEngine::new(settings)),
@@ -37,7 +40,7 @@ pub fn transcription_engines(
                     return Err(unknown(
                         "SCRYON_TRANSCRIPTION_ENGINES",
                         other,
-                        "lemonfox, openai, deepgram, whisper-cpp, pocketsphinx, fake",
+                        "lemonfox, openai, deepgram, assemblyai, whisper-cpp, pocketsphinx, fake",
                     ));
                 }
             })

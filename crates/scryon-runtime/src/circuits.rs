@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use scryon_domain::stage::StageKind;
 use scryon_metrics::WorkerMetrics;
 use scryon_providers::ProviderError;
 use scryon_store::{Circuit, Store};
@@ -20,7 +21,16 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// Wait where an operator's word keeps requests away: it may be taken back at any time.
 const FORCED: Duration = Duration::from_secs(15);
 /// Wait while another request finds out whether the provider lives again.
-const PROBED: Duration = Duration::from_secs(2);
+const PROBED: Duration = Duration::from_secs(10);
+
+/// The name of an engine's circuit. The engine `openai` is two servers: one transcribes, the other is a language model,
+/// and one being dead says nothing about the other.
+pub fn circuit_of(stage: StageKind, engine: &str) -> &str {
+    match (stage, engine) {
+        (StageKind::Analysis, "openai") => "llm",
+        (_, engine) => engine,
+    }
+}
 
 /// Whether to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +141,7 @@ impl Circuits {
         match self.state(engine) {
             State::Closed => Admission::Ask,
             State::KeptAway => Admission::Wait(FORCED),
-            State::Open(left) => Admission::Wait(left + PROBED),
+            State::Open(left) => Admission::Wait(left),
             State::MayProbe => match self.store.circuit_probe(engine).await {
                 Ok(true) => {
                     info!(provider = engine, "one request finds out whether the provider lives again");
@@ -145,7 +155,7 @@ impl Circuits {
     }
 
     /// Takes in how a request ended.
-    pub async fn report(&self, engine: &'static str, error: Option<&ProviderError>) {
+    pub async fn report(&self, engine: &str, error: Option<&ProviderError>) {
         let Some(failed) = is_failure(error) else { return };
         let now = Instant::now();
         let (state, opens) = {
@@ -256,6 +266,13 @@ mod tests {
         }
         known.learn(None, now);
         assert_eq!(known.state(now), State::Closed);
+    }
+
+    #[test]
+    fn a_language_model_and_a_transcriber_of_one_dialect_are_two_circuits() {
+        assert_eq!(circuit_of(StageKind::Analysis, "openai"), "llm");
+        assert_eq!(circuit_of(StageKind::Transcription, "openai"), "openai");
+        assert_eq!(circuit_of(StageKind::Analysis, "fake"), "fake");
     }
 
     #[test]

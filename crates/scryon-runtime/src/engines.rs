@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use self::buying::{Permission, not_called_back, permission, reuse_prior};
+use crate::circuits::circuit_of;
 use crate::stage::{StageContext, StageDone, StageError, StageErrorKind, completed};
 
 /// How long to wait before looking for an answer that somebody else is getting.
@@ -275,7 +276,8 @@ async fn send<S: EngineStage>(
         cx.deps.crash_point("C11");
     }
     cx.guard.set_job(None);
-    cx.deps.circuits.report(stage.engines()[index].name, asked.as_ref().err()).await;
+    let circuit = circuit_of(cx.lease.stage, stage.engines()[index].name);
+    cx.deps.circuits.report(circuit, asked.as_ref().err()).await;
     asked
 }
 

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::announce::Announce;
+use crate::circuits::circuit_of;
 use crate::leases::Leases;
 use crate::retry::Patience;
 use crate::slots::{Slot, Slots};
@@ -318,7 +319,8 @@ impl Shared {
 
     /// The purchase to record with a claim: none where the provider is not asked for now.
     fn intent(&self, entry: &StageEntry, call_id: CallId, run_no: i32) -> Option<JobIntent> {
-        entry.stage.intent(call_id, run_no).filter(|intent| !self.deps.circuits.is_open(&intent.engine))
+        let open = |engine: &str| self.deps.circuits.is_open(circuit_of(entry.stage.kind(), engine));
+        entry.stage.intent(call_id, run_no).filter(|intent| !open(&intent.engine))
     }
 
     async fn start_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {

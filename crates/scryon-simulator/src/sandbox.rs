@@ -34,6 +34,8 @@ pub fn sandbox_settings(address: &str) -> Vec<(&'static str, String)> {
         ("SCRYON_OPENAI_BASE_URL", at("openai")),
         ("SCRYON_DEEPGRAM_API_KEY", key()),
         ("SCRYON_DEEPGRAM_BASE_URL", at("deepgram") + "/v1"),
+        ("SCRYON_ASSEMBLYAI_API_KEY", key()),
+        ("SCRYON_ASSEMBLYAI_BASE_URL", at("assemblyai")),
         ("LLM_API_KEY", key()),
         ("LLM_BASE_URL", at("openai")),
         ("PYANNOTE_ENABLED", "true".to_owned()),

@@ -3,6 +3,7 @@
 
 mod actions;
 mod batch;
+mod bulk;
 mod callbacks;
 mod calls;
 mod circuits;
@@ -24,6 +25,7 @@ mod retention;
 mod users;
 
 pub use actions::ActionItemRow;
+pub use bulk::{CallFilter, ChosenCall, Plan};
 pub use callbacks::{Callback, CallbackEffect};
 pub use calls::{
     CallDetailRow, CallListRow, CallStatusRow, CompletedKey, DocumentRow, ListPosition, NewCall, Owner,

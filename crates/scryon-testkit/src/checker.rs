@@ -126,9 +126,11 @@ impl TestApp {
             .collect();
         for purchase in self.simulator.purchases() {
             let stage = match purchase.route.as_str() {
-                "transcribe" | "lemonfox.transcribe" | "openai.transcribe" | "deepgram.listen" => {
-                    "transcription"
-                }
+                "transcribe"
+                | "lemonfox.transcribe"
+                | "assemblyai.submit"
+                | "openai.transcribe"
+                | "deepgram.listen" => "transcription",
                 "diarize" | "pyannote.diarize" => "diarization",
                 _ => continue,
             };

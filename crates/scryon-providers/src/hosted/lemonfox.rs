@@ -5,13 +5,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::Utc;
 use scryon_config::EngineSettings;
-use scryon_domain::callback::CallbackAddress;
-use scryon_domain::ids::JobId;
 use scryon_domain::raw::RawTranscript;
 use serde_json::Value;
 
+use super::callbacks::Callbacks;
 use super::upload::Upload;
 use super::{ANSWER_LIMIT, Key, deadline, hosted, languages, priced, whisper};
 use crate::engine::{
@@ -31,35 +29,8 @@ const EU_SURCHARGE: f64 = 1.2;
 
 /// Between two looks into our own inbox, for a callback that woke nobody.
 const LOOK: Duration = Duration::from_secs(30);
-/// How long a callback's address holds, however late the callback: its transcript may serve a later run.
-const ADDRESS_HOLDS: i64 = 24 * 3600;
-
-/// Where callbacks go to, and for how long they are waited for.
-struct Callbacks {
-    base: String,
-    secret: Key,
-    deadline: Duration,
-}
-
-impl Callbacks {
-    fn new(settings: &EngineSettings) -> Option<Self> {
-        let secret = settings.webhook_secrets.0.first()?;
-        let base = settings.public_base_url.as_deref().filter(|_| settings.transcription_callback)?;
-        Some(Self {
-            base: base.trim_end_matches('/').to_owned(),
-            secret: Key(secret.clone()),
-            deadline: settings.transcription_callback_timeout.0,
-        })
-    }
-
-    fn address(&self, request: &TranscriptionRequest<'_>, job: JobId) -> String {
-        let expires = Utc::now().timestamp() + ADDRESS_HOLDS;
-        let address = CallbackAddress { call: request.call, run_no: request.run_no, job, expires };
-        format!("{}{}", self.base, address.signed(NAME, &self.secret.0))
-    }
-}
-
 /// The engine.
+#[derive(Debug)]
 pub struct LemonfoxEngine {
     info: EngineInfo,
     http: HttpClient,
@@ -68,12 +39,8 @@ pub struct LemonfoxEngine {
     language: Option<String>,
     wait: Duration,
     callbacks: Option<Callbacks>,
-}
-
-impl std::fmt::Debug for LemonfoxEngine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LemonfoxEngine").field("info", &self.info).finish_non_exhaustive()
-    }
+    /// How long a callback is waited for.
+    deadline: Duration,
 }
 
 impl LemonfoxEngine {
@@ -93,7 +60,8 @@ impl LemonfoxEngine {
             key,
             language,
             wait: settings.lemonfox_timeout.0,
-            callbacks: Callbacks::new(settings),
+            callbacks: Callbacks::new(NAME, settings).filter(|_| settings.transcription_callback),
+            deadline: settings.transcription_callback_timeout.0,
         })
     }
 
@@ -153,16 +121,17 @@ impl TranscriptionEngine for LemonfoxEngine {
         &self,
         request: TranscriptionRequest<'_>,
     ) -> Result<TranscriptionAnswer, ProviderError> {
-        let callback = self.callbacks.as_ref().zip(request.job).filter(|_| !request.answer_now);
-        let address = callback.map(|(callbacks, job)| callbacks.address(&request, job));
+        let callbacks = self.callbacks.as_ref().filter(|_| !request.answer_now);
+        let address = callbacks.and_then(|callbacks| callbacks.address(&request));
+        let job = request.job.filter(|_| address.is_some());
         let body = self.post(request.audio, address).await?;
-        if let Some((callbacks, job)) = callback
+        if let Some(job) = job
             && !is_answer(&body)
         {
             return Ok(TranscriptionAnswer::Submitted(Submitted {
                 external_id: job.0.to_string(),
                 look_in: LOOK,
-                deadline: callbacks.deadline,
+                deadline: self.deadline,
             }));
         }
         self.answer(&body, request.audio).map(|answer| TranscriptionAnswer::Done(Box::new(answer)))

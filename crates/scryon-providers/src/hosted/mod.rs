@@ -1,6 +1,8 @@
 //! Hosted engines: they cost money, need a key, and cannot be asked twice under one key. Each is a file that
 //! builds requests and reads answers with pure functions; what they share is here.
 
+mod assemblyai;
+mod callbacks;
 mod deepgram;
 mod languages;
 mod lemonfox;
@@ -24,6 +26,7 @@ use scryon_domain::raw::RawTranscript;
 
 use crate::engine::{Answer, Audio, EngineInfo, TranscriptionAnswer};
 
+pub use assemblyai::AssemblyAiEngine;
 pub use deepgram::DeepgramEngine;
 pub use lemonfox::LemonfoxEngine;
 pub use llm::LlmEngine;

@@ -14,7 +14,7 @@ use scryon_store::{
 use tracing::{info, warn};
 
 use super::{EngineStage, intent_of};
-use crate::circuits::Admission;
+use crate::circuits::{Admission, circuit_of};
 use crate::stage::{StageContext, StageError, StageErrorKind};
 
 /// An earlier run of this call had the same question for one of the engines, and its answer is still there.
@@ -87,7 +87,7 @@ pub(super) async fn permission<S: EngineStage>(
     let recorded = if index == 0 { cx.lease.job.clone() } else { None };
     let mut claim = match recorded {
         Some(claim) => claim,
-        None => match cx.deps.circuits.admit(info.name).await {
+        None => match cx.deps.circuits.admit(circuit_of(cx.lease.stage, info.name)).await {
             Admission::Ask => begin().await?,
             // What is paid for, or on its way, is taken also from a provider that is not asked.
             Admission::Wait(wait) => match found(cx, info, extra).await? {

@@ -1,0 +1,82 @@
+//! The real programs end themselves around the submit of a job and around its callback.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use scryon_testkit::{Client, Parts, Stack, TestApp, TestOptions, unique_wav};
+
+use crate::support::{ANALYSIS, DIARIZATION, TRANSCRIPTION, all_completed, api_up, app_for_real_workers, up};
+
+/// What the ledger says of the jobs of diarization.
+async fn ledger(app: &TestApp) -> Vec<String> {
+    let sql =
+        "select cause || ' ' || state from provider_jobs where stage = 'diarization' order by purchase_no";
+    app.database.sql(sql, &[]).await.iter().map(|row| row.get(0)).collect()
+}
+
+async fn method(app: &TestApp) -> String {
+    let sql = "select engine from call_stages where stage = 'diarization' and state = 'SUCCEEDED'";
+    app.database.sql(sql, &[]).await[0].get(0)
+}
+
+async fn submit_dies(point: &'static str, expected: &[&str]) {
+    let options = TestOptions::hosted().set("SCRYON_DIARIZATION_TIMEOUT_SECONDS", "4");
+    let (app, stack) = app_for_real_workers(options).await;
+    let others = join_all([TRANSCRIPTION, ANALYSIS].map(|w| up(&stack, w.name, &[]))).await;
+    let mut first = up(&stack, DIARIZATION.name, &[("SCRYON_CRASH_AT", point)]).await;
+    let audio = unique_wav();
+    app.client.upload(audio.clone()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), first.ended()).await;
+    assert_eq!(ended.ok().flatten(), None, "{point} ends by a signal:\n{}", first.log());
+    assert!(first.log().contains(&format!("point={point} ")), "{}", first.log());
+    let second = up(&stack, DIARIZATION.name, &[]).await;
+    all_completed(&app, 1).await;
+    assert_eq!(app.bought("pyannote.diarize", &audio), 1, "{point}:\n{}", second.log());
+    assert_eq!(ledger(&app).await, expected, "{point}");
+    assert_eq!(method(&app).await, "pyannote", "{point}");
+    drop((others, second));
+    app.finish().await;
+}
+
+/// Recorded and not sent: nobody can tell, so a callback is waited for and then it is bought, counted. Taken, and the
+/// name not written down: the callback tells it. Written down: the next worker looks at the job.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_around_a_submit_buys_nothing_twice() {
+    tokio::join!(
+        submit_dies("C9", &["first unknown", "ambiguous succeeded"]),
+        submit_dies("C10", &["first succeeded"]),
+        submit_dies("C11", &["first succeeded"]),
+    );
+}
+
+async fn callback_dies(point: &'static str) {
+    let parts = Parts { api: false, workers: true, sweeper: true };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let public = format!("http://127.0.0.1:{port}");
+    let options = TestOptions::hosted()
+        .parts(parts)
+        .set("SCRYON_PUBLIC_BASE_URL", &public)
+        // Looks are minutes apart: it is the callback that ends the wait.
+        .set("SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS", "60");
+    let app = TestApp::start_with(options).await;
+    let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
+    let (mut api, _address) = api_up(&stack, &[("SERVER_PORT", &port), ("SCRYON_CRASH_AT", point)]).await;
+    let client = Client::new(public);
+    let audio = unique_wav();
+    let upload = client.request(Method::POST, "/api/calls/analyze").multipart(Client::form(audio.clone()));
+    assert_eq!(upload.send().await.unwrap().status(), 202);
+    let ended = tokio::time::timeout(Duration::from_secs(30), api.ended()).await;
+    assert_eq!(ended.ok().flatten(), None, "{point} ends by a signal:\n{}", api.log());
+    // Nobody is there to hear the provider's repetition: the row is enough.
+    all_completed(&app, 1).await;
+    assert_eq!(app.bought("pyannote.diarize", &audio), 1, "{point}");
+    assert_eq!(method(&app).await, "pyannote", "{point}");
+    app.finish().await;
+}
+
+/// Kept and not answered; answered and not announced.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_dies_around_a_callback_loses_nothing() {
+    tokio::join!(callback_dies("C12"), callback_dies("C13"));
+}
