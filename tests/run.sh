@@ -30,7 +30,7 @@ if [ "$what" != unit ] && [ "$what" != sdks ]; then
   . var/services/main.env
   export DATABASE_URL AMQP_URL
 fi
-case $what in all | unit) step 'unit, property and snapshot tests' cargo test --workspace --lib --bins --test domain --test hosted --no-fail-fast ;; esac
+case $what in all | unit) step 'unit, property and snapshot tests' cargo test --workspace --lib --bins --test domain --test hosted --test program --no-fail-fast ;; esac
 # The providers' own clients, from the Python package index, against the simulator.
 case $what in all | sdks) step 'published clients of providers' tests/sdks/run.sh ;; esac
 # They wait for servers more than they compute.

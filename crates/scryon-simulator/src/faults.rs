@@ -32,6 +32,9 @@ pub enum Fault {
     Prose,
     /// The credit is used up, in the provider's own words, before anything is bought.
     Quota,
+    /// A refusal in the provider's own words, but with status 200, as older builds of whisper.cpp send them.
+    /// Nothing is bought.
+    RefusedWithOk,
     /// A chat's answer goes wrong in a way of its own.
     Chat(ChatFault),
     /// The OpenAI API answers in this manner.

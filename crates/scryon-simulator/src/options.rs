@@ -95,6 +95,8 @@ pub struct HostedOptions {
     pub openai_dialect: Dialect,
     /// Most bytes of a recording sent to the OpenAI API.
     pub openai_max_bytes: u64,
+    /// Status above [`Self::openai_max_bytes`]: 413, or 400 as some servers have it.
+    pub openai_too_large_status: u16,
     /// Form of `x-ratelimit-reset-*`.
     pub openai_reset: ResetForm,
     /// How long a pyannote job stays in each of `created`, `pending` and `running`.
@@ -150,6 +152,7 @@ impl Default for HostedOptions {
             plain_http_webhooks: false,
             openai_dialect: Dialect::OpenAi,
             openai_max_bytes: 25 << 20,
+            openai_too_large_status: 413,
             openai_reset: ResetForm::Duration,
             pyannote_step_ms: 100,
             pyannote_output_ms: DAY_MS,

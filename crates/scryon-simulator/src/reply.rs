@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
-use actix_web::{Error, HttpResponse, error};
+use actix_web::{Error, HttpResponse, HttpResponseBuilder, error};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -48,12 +48,19 @@ impl Reply {
     }
 
     /// The answer as it is.
-    pub(crate) fn plain(self) -> HttpResponse {
+    pub(crate) fn plain(mut self) -> HttpResponse {
+        let body = std::mem::take(&mut self.body);
+        self.head().body(body)
+    }
+
+    /// Status and headers; they are as they should be, also before a body that breaks.
+    fn head(self) -> HttpResponseBuilder {
         let mut response = HttpResponse::build(self.status);
         for header in self.headers {
             response.insert_header(header);
         }
-        response.content_type(self.content_type).body(self.body)
+        response.content_type(self.content_type);
+        response
     }
 
     /// The answer as an error, for handlers to return by `?`.
@@ -63,7 +70,7 @@ impl Reply {
 
     /// The answer after this time and with this fault.
     pub(crate) async fn send(
-        mut self,
+        self,
         shared: &Shared,
         latency: Duration,
         fault: Option<Fault>,
@@ -88,7 +95,7 @@ impl Reply {
     }
 
     /// Half of the body after its whole length was promised.
-    fn cut_in_body(&mut self) -> HttpResponse {
+    fn cut_in_body(mut self) -> HttpResponse {
         let body = std::mem::take(&mut self.body).into_bytes();
         let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
         // Without a pause the server would drop what it has not sent yet, head and all.
@@ -97,13 +104,10 @@ impl Reply {
             Err(io::Error::other("cut as ordered"))
         };
         let pieces = stream::iter([Ok(half)]).chain(stream::once(end));
-        HttpResponse::build(self.status)
-            .content_type(self.content_type)
-            .no_chunking(body.len() as u64)
-            .streaming(pieces)
+        self.head().no_chunking(body.len() as u64).streaming(pieces)
     }
 
-    fn slowly(&mut self, pause: Duration) -> HttpResponse {
+    fn slowly(mut self, pause: Duration) -> HttpResponse {
         let body = Bytes::from(std::mem::take(&mut self.body).into_bytes());
         let piece = body.len().div_ceil(PIECES).max(1);
         let length = body.len() as u64;
@@ -115,7 +119,7 @@ impl Reply {
             tokio::time::sleep(pause).await;
             Some((Ok::<_, io::Error>(next), rest))
         });
-        HttpResponse::build(self.status).content_type(self.content_type).no_chunking(length).streaming(pieces)
+        self.head().no_chunking(length).streaming(pieces)
     }
 }
 

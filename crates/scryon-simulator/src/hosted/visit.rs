@@ -98,6 +98,7 @@ impl Visit {
                 Err(reply.refusal())
             }
             Some(Fault::Quota) => Err(self.refuse(&Problem::quota(self.provider))),
+            Some(Fault::RefusedWithOk) => Err(self.problem(&Problem::ordered(400)).status(200).refusal()),
             _ => Ok(()),
         }
     }
@@ -165,8 +166,14 @@ impl Visit {
 
     /// The refusal of a form that could not be read.
     pub(crate) fn refuse_form(&self, problem: FormProblem, limit: u64) -> Error {
+        let too_large = match self.provider {
+            Provider::OpenAi => self.options.openai_too_large_status,
+            _ => 413,
+        };
         self.refuse(&match problem {
-            FormProblem::TooLarge => Problem::new(413, format!("The recording has more than {limit} bytes.")),
+            FormProblem::TooLarge => {
+                Problem::new(too_large, format!("The recording has more than {limit} bytes."))
+            }
             FormProblem::NotMultipart => Problem::new(415, "The body is no multipart/form-data."),
             FormProblem::Broken => Problem::new(400, "The body cannot be read."),
         })

@@ -88,14 +88,20 @@ async fn a_webhook_is_thin_carries_its_header_and_stops_at_a_4xx() {
         assert_eq!(received.json(), json!({"transcript_id": submitted["id"], "status": "completed"}));
         assert_eq!(received.header("x-hook"), Some("s3cret"));
     }
-    eventually("what the receiver said to be known", || async {
-        let shown = json(sent(running.get(&place(&submitted["id"]))).await).await;
-        (shown["webhook_status_code"] == 200 && shown["webhook_auth"] == true).then_some(())
-    })
-    .await;
-    // 404 ends it for good; the next that comes is of the next transcript.
-    submit(&running, &hook).await;
-    receiver.next().await;
+    // What the receiver said is known when there are no more tries.
+    let said = async |submitted: &Value| {
+        eventually("what the receiver said to be known", || async {
+            let shown = json(sent(running.get(&place(&submitted["id"]))).await).await;
+            assert_eq!(shown["webhook_auth"], true);
+            shown["webhook_status_code"].as_u64()
+        })
+        .await
+    };
+    assert_eq!(said(&submitted).await, 200);
+    // 404 ends it for good, though the receiver would take the next try.
+    let second = submit(&running, &hook).await;
+    assert_eq!(receiver.next().await.json()["transcript_id"], second["id"]);
+    assert_eq!(said(&second).await, 404);
     running.simulator.fail_next("assemblyai.submit", 1, Fault::Callback(CallbackFault::WrongSecret));
     let third = submit(&running, &hook).await;
     let received = receiver.next().await;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use reqwest::multipart::Form;
 use scryon_simulator::{ChatFault, Dialect, Fault, HostedOptions, ResetForm};
 use serde_json::{Value, json};
@@ -126,12 +128,16 @@ async fn what_a_model_cannot_do_is_refused_and_not_bought() {
 }
 
 #[tokio::test]
-async fn a_recording_above_25_megabytes_is_refused_with_413() {
+async fn a_recording_above_25_megabytes_is_refused_with_413_or_400() {
     static LONG: [u8; (25 << 20) + 1] = [0; (25 << 20) + 1];
     let running = start().await;
     let (status, body) = told(running.form(PATH, &LONG, &[("model", "whisper-1")]).await).await;
     assert_eq!((status, &body["error"]["type"]), (413, &json!("invalid_request_error")));
     assert_eq!(running.form(PATH, &LONG[1..], &[("model", "whisper-1")]).await.status(), 200);
+    running
+        .simulator
+        .set_hosted(HostedOptions { openai_too_large_status: 400, ..running.simulator.hosted() });
+    assert_eq!(running.form(PATH, &LONG, &[("model", "whisper-1")]).await.status(), 400);
     assert_eq!(running.count(ROUTE), 1);
 }
 
@@ -224,6 +230,16 @@ async fn whisper_cpp_has_its_own_path_and_types() {
 }
 
 #[tokio::test]
+async fn a_refusal_may_come_with_200_and_buys_nothing() {
+    let running = start_with(|o| o.openai_dialect = Dialect::WhisperCpp).await;
+    running.simulator.fail_next(ROUTE, 1, Fault::RefusedWithOk);
+    let answer = json(running.form(PATH, AUDIO, &[]).await).await;
+    assert!(answer["error"].is_string() && answer.get("text").is_none(), "{answer}");
+    assert_eq!(running.count(ROUTE), 0);
+    assert!(json(running.form(PATH, AUDIO, &[]).await).await["text"].is_string());
+}
+
+#[tokio::test]
 async fn two_servers_tell_who_spoke_on_a_route_of_its_own() {
     let running = start_with(|o| o.openai_dialect = Dialect::Speaches).await;
     let answer = json(running.form("/openai/v1/audio/diarization", AUDIO, &[]).await).await;
@@ -249,6 +265,14 @@ async fn limits_stand_in_headers_as_durations_or_as_minus_one() {
     assert_eq!(header(&response, "x-ratelimit-reset-requests"), Some("-1"));
     assert_eq!(header(&response, "x-ratelimit-remaining-requests"), Some("0"));
     assert_eq!(header(&response, "retry-after"), Some("7"));
+    running.simulator.fail_next(ROUTE, 1, Fault::CutInBody);
+    running.simulator.fail_next(ROUTE, 1, Fault::SlowBody(Duration::from_millis(1)));
+    for whole in [false, true] {
+        let response = ask().await;
+        assert_eq!(header(&response, "x-ratelimit-reset-requests"), Some("-1"));
+        assert_eq!(header(&response, "content-type"), Some("application/json"));
+        assert_eq!(response.text().await.is_ok(), whole);
+    }
     running.simulator.fail_next(ROUTE, 1, Fault::Dialect(Dialect::Vllm));
     assert_eq!(header(&ask().await, "x-ratelimit-reset-requests"), None);
 }
