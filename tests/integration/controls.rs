@@ -90,6 +90,29 @@ async fn reprocess_reuses_what_is_paid_for_unless_told_not_to() {
     app.finish().await;
 }
 
+/// The same order sent again under its key is carried out once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_with_a_key_is_carried_out_once() {
+    let app = TestApp::start().await;
+    let audio = unique_wav();
+    let id = app.client.upload(audio.clone()).await;
+    app.client.finished(id).await;
+    let ask = async |body: Value| {
+        let request = app.client.request(Method::POST, &format!("/api/calls/{id}/reprocess"));
+        app.client.send(request.header("Idempotency-Key", "\"again-1\"").json(&body)).await
+    };
+    let first = ask(json!({})).await;
+    run_ended(&app, id, 2).await;
+    let second = ask(json!({})).await;
+    assert_eq!((first.status, second.status, &first.body), (202, 202, &second.body));
+    let other = ask(json!({"forcePaid": true})).await;
+    assert_eq!((other.status, other.code()), (422, "idempotency_mismatch"));
+    let call = app.client.call(id).await;
+    assert_eq!((&call["run"], &call["status"]), (&json!(2), &json!("COMPLETED")), "no third run");
+    assert_eq!(app.bought("transcribe", &audio), 1);
+    app.finish().await;
+}
+
 /// The analysis alone, without audio and without speech.
 #[tokio::test(flavor = "multi_thread")]
 async fn reanalyze_begins_at_the_stored_transcript() {

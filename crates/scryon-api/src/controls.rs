@@ -10,11 +10,12 @@ use scryon_domain::ids::CallId;
 use scryon_domain::status::CallStatus;
 use scryon_store::{EventRow, Owner, Reanalysis};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::App;
 use crate::calls::call_id;
 use crate::error::ApiError;
+use crate::idempotency::once;
 use crate::identity::Caller;
 
 /// Between two looks at a log that is followed.
@@ -27,13 +28,18 @@ pub(crate) async fn cancel(
     app: Data<App>,
     caller: Caller,
     path: Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = call_id(&path)?;
-    let ordered = app.store.call_cancel(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)?;
-    if !ordered.done {
-        return Err(ApiError::not_cancellable(&ordered.status));
-    }
-    Ok(HttpResponse::Ok().json(json!({"callId": id, "id": id, "status": ordered.status})))
+    let act = async {
+        let ordered = app.store.call_cancel(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)?;
+        if !ordered.done {
+            return Err(ApiError::not_cancellable(&ordered.status));
+        }
+        Ok(answer(id, &ordered.status))
+    };
+    let route = (&request, "POST /api/calls/{id}/cancel");
+    Ok(HttpResponse::Ok().json(once(&app.store, &caller.0, route, path.as_bytes(), act).await?))
 }
 
 #[derive(Deserialize, Default)]
@@ -47,17 +53,22 @@ pub(crate) async fn reprocess(
     app: Data<App>,
     caller: Caller,
     path: Path<String>,
+    request: HttpRequest,
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
     let id = call_id(&path)?;
-    let wish: Reprocess = if body.is_empty() {
+    let wish: Reprocess = if body.iter().all(u8::is_ascii_whitespace) {
         Reprocess::default()
     } else {
         serde_json::from_slice(&body).map_err(|e| ApiError::validation("body", e.to_string()))?
     };
-    let status = app.store.call_reset(&caller.0, id, wish.force_paid).await?;
-    let status = status.ok_or_else(ApiError::call_not_found)?;
-    Ok(HttpResponse::Accepted().json(json!({"callId": id, "id": id, "status": status})))
+    let act = async {
+        let status = app.store.call_reset(&caller.0, id, wish.force_paid).await?;
+        Ok(answer(id, &status.ok_or_else(ApiError::call_not_found)?))
+    };
+    let route = (&request, "POST /api/calls/{id}/reprocess");
+    let payload = format!("{id} {}", wish.force_paid);
+    Ok(HttpResponse::Accepted().json(once(&app.store, &caller.0, route, payload.as_bytes(), act).await?))
 }
 
 /// POST /api/calls/{id}/reanalyze
@@ -65,19 +76,28 @@ pub(crate) async fn reanalyze(
     app: Data<App>,
     caller: Caller,
     path: Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = call_id(&path)?;
-    match app.store.call_reanalyze(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)? {
-        Reanalysis::NotReady { status } => Err(ApiError::call_not_completed(&status, None)),
-        Reanalysis::Begun(hint) => {
-            let announcer = app.announcer.clone();
-            // The row is the promise; the answer does not wait for the broker.
-            tokio::spawn(async move {
-                announcer.announce(&[hint], None).await;
-            });
-            Ok(HttpResponse::Accepted().json(json!({"callId": id, "id": id, "status": "ANALYZING"})))
+    let act = async {
+        match app.store.call_reanalyze(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)? {
+            Reanalysis::NotReady { status } => Err(ApiError::call_not_completed(&status, None)),
+            Reanalysis::Begun(hint) => {
+                let announcer = app.announcer.clone();
+                // The row is the promise; the answer does not wait for the broker.
+                tokio::spawn(async move {
+                    announcer.announce(&[hint], None).await;
+                });
+                Ok(answer(id, "ANALYZING"))
+            }
         }
-    }
+    };
+    let route = (&request, "POST /api/calls/{id}/reanalyze");
+    Ok(HttpResponse::Accepted().json(once(&app.store, &caller.0, route, path.as_bytes(), act).await?))
+}
+
+fn answer(id: CallId, status: &str) -> Value {
+    json!({"callId": id, "id": id, "status": status})
 }
 
 /// GET /api/calls/{id}/events: the log so far or, as `text/event-stream`, also what follows until the call is over.

@@ -155,7 +155,7 @@ impl ApiError {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency_mismatch",
-            "This Idempotency-Key was used with another recording; the first call is untouched.",
+            "This Idempotency-Key was used with another recording or body; what was done then stands.",
         )
     }
 

@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use scryon_domain::ids::CallId;
 use scryon_store::{KeyState, Owner, Store};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -70,6 +71,28 @@ pub(crate) async fn begin(
     }
 }
 
+/// Carries a small request out once for each key. `payload`: what a repetition has to be equal in.
+pub(crate) async fn once(
+    store: &Store,
+    owner: &Owner,
+    (request, route): (&HttpRequest, &'static str),
+    payload: &[u8],
+    act: impl Future<Output = Result<Value, ApiError>>,
+) -> Result<Value, ApiError> {
+    let Some(key) = key_of(request)? else { return act.await };
+    let asked = Sha256::digest(payload).to_vec();
+    // The id only tells this holder from others.
+    match begin(store, owner, route, key, CallId::new()).await? {
+        Key::Done { fingerprint, response } if fingerprint == asked => Ok(response),
+        Key::Done { .. } => Err(ApiError::idempotency_mismatch()),
+        Key::Ours(hold) => {
+            let response = act.await?;
+            hold.complete(&asked, &response).await;
+            Ok(response)
+        }
+    }
+}
+
 impl Hold {
     fn start(store: &Store, owner: &Owner, route: &'static str, key: String, call_id: CallId) -> Self {
         let ended = CancellationToken::new();
@@ -100,6 +123,16 @@ impl Hold {
     /// The key as the call's insert completes it.
     pub(crate) fn completed(&self, response: Value) -> scryon_store::CompletedKey {
         scryon_store::CompletedKey { route: self.route, key: self.key.clone(), response }
+    }
+
+    /// The request was carried out, and this is what it gets again.
+    async fn complete(self, fingerprint: &[u8], response: &Value) {
+        let done =
+            self.store.key_complete(&self.owner, self.route, &self.key, self.call_id, fingerprint, response);
+        if let Err(error) = done.await {
+            warn!(error = %error, "failed to keep the answer of an idempotency key; it frees itself in 30 s");
+        }
+        self.keep();
     }
 
     /// The request was carried out, or perhaps was: the key is not freed.

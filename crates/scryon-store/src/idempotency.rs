@@ -1,4 +1,4 @@
-//! Idempotency keys of uploads: the same request, sent again, gets the same answer and costs nothing.
+//! Idempotency keys: the same request, sent again, gets the same answer and costs nothing.
 
 use std::time::Duration;
 
@@ -98,6 +98,23 @@ impl Store {
         let statement =
             Statement::new(sql).bind(owner.user_id).bind(route).bind(key).bind(call_id).bind(KEY_HOLD);
         self.execute(statement).await.map(|_| ())
+    }
+
+    /// Keeps the answer of a request that was carried out by other statements than this. (An upload keeps its
+    /// answer in the statement that writes the call.)
+    pub async fn key_complete(
+        &self,
+        owner: &Owner,
+        route: &str,
+        key: &str,
+        call_id: CallId,
+        fingerprint: &[u8],
+        response: &Value,
+    ) -> Result<(), StoreError> {
+        let sql = "update idempotency_keys set state = 'DONE', fingerprint = $5, response = $6
+                   where user_id = $1 and route = $2 and key = $3 and call_id = $4 and state = 'OPEN'";
+        let statement = Statement::new(sql).bind(owner.user_id).bind(route).bind(key).bind(call_id);
+        self.execute(statement.bind(fingerprint.to_vec()).bind(response.clone())).await.map(|_| ())
     }
 
     /// Frees the key of a request that failed: the client may use it again at once.
