@@ -13,6 +13,8 @@ use crate::engine::ProviderError;
 const CONNECT: Duration = Duration::from_secs(3);
 /// Longest pause a provider may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
+/// Shortest pause: a gateway that says 0 or -1 knows nothing better, and a pause costs no try.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause where a provider asked for one without a length.
 const USUAL_PAUSE: Duration = Duration::from_secs(5);
 /// Bytes of a refusal that are looked at.
@@ -27,8 +29,11 @@ const OUT_OF_CREDIT: &[&str] = &[
     "organization_usage_limit_exceeded",
     "ASR_PAYMENT_REQUIRED",
 ];
-/// Words for an input that is longer than the model reads.
-const TOO_LONG: &[&str] = &["context_length_exceeded", "string_above_max_length"];
+/// Words for an input that is longer than the model reads; the last one is llama.cpp's.
+const TOO_LONG: &[&str] =
+    &["context_length_exceeded", "string_above_max_length", "exceed_context_size_error"];
+/// The same said by the name of what is refused: vLLM has no word for it, and counts the room for the answer in.
+const TOO_LONG_PARTS: &[&str] = &["input_tokens", "max_tokens", "max_completion_tokens"];
 /// Other words that help whoever reads the log. A word that is in no list is not repeated: a body may quote
 /// the call.
 const KNOWN: &[&str] = &[
@@ -188,7 +193,7 @@ pub(crate) struct Failure {
 pub(crate) enum Fault {
     /// The temperature.
     Temperature,
-    /// The input is longer than the model reads.
+    /// The input, or the room that is asked for the answer, is more than the model has.
     TooLong,
     /// Some other part (400, 422).
     Request,
@@ -226,6 +231,7 @@ fn refused(
         }
         // The address or the model is not there: no recording is to blame.
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => unavailable(message),
+        s if s.is_redirection() => unavailable(message),
         s if should_retry == Some(b"false") && may_pass(s) => unavailable(message),
         StatusCode::TOO_MANY_REQUESTS => {
             ProviderError::Throttled { engine, pause: pause.unwrap_or(USUAL_PAUSE) }
@@ -236,14 +242,11 @@ fn refused(
         s if should_retry == Some(b"true") || may_pass(s) => ProviderError::Transient { engine, message },
         _ => ProviderError::Rejected { engine, message },
     };
-    let fault = match &error {
-        ProviderError::Rejected { .. } if refusal.says(TOO_LONG) => Fault::TooLong,
-        ProviderError::Rejected { .. } if refusal.names_temperature => Fault::Temperature,
-        ProviderError::Rejected { .. }
-            if matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) =>
-        {
-            Fault::Request
-        }
+    let mendable = matches!(error, ProviderError::Rejected { .. });
+    let fault = match status {
+        _ if mendable && refusal.says_too_long() => Fault::TooLong,
+        _ if mendable && refusal.part.as_deref() == Some("temperature") => Fault::Temperature,
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if mendable => Fault::Request,
         _ => Fault::Other,
     };
     Failure { error, fault }
@@ -263,7 +266,8 @@ fn may_pass(status: StatusCode) -> bool {
 #[derive(Debug, Default)]
 struct Refusal {
     words: Vec<&'static str>,
-    names_temperature: bool,
+    /// The parameter that is to blame; never shown, as it may be any text.
+    part: Option<String>,
 }
 
 impl Refusal {
@@ -282,12 +286,16 @@ impl Refusal {
             [OUT_OF_CREDIT, TOO_LONG, KNOWN].into_iter().flatten().copied().find(|known| *known == word)
         };
         let words = places.into_iter().filter_map(Value::as_str).filter_map(known).collect();
-        let names_temperature = body["error"]["param"] == "temperature";
-        Self { words, names_temperature }
+        let part = [&body["error"]["param"], &body["param"]].into_iter().find_map(Value::as_str);
+        Self { words, part: part.map(str::to_owned) }
     }
 
     fn says(&self, list: &[&str]) -> bool {
         self.words.iter().any(|word| list.contains(word))
+    }
+
+    fn says_too_long(&self) -> bool {
+        self.says(TOO_LONG) || self.part.as_deref().is_some_and(|part| TOO_LONG_PARTS.contains(&part))
     }
 }
 
@@ -303,7 +311,7 @@ fn pause(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
             Some((date.to_utc() - now).num_milliseconds().max(0) as f64 / 1000.0)
         })
     })?;
-    Some(Duration::from_secs_f64(seconds.min(LONGEST_PAUSE.as_secs_f64())))
+    Some(Duration::from_secs_f64(seconds.min(LONGEST_PAUSE.as_secs_f64())).max(SHORTEST_PAUSE))
 }
 
 #[cfg(test)]

@@ -330,22 +330,89 @@ async fn an_answer_that_was_cut_off_gets_more_room_once() {
     let room: Vec<_> =
         received.iter().map(|request| request.json()["max_completion_tokens"].as_u64().unwrap()).collect();
     assert_eq!(room[1], 2 * room[0]);
+    // A correction needs as much of it as the answer did.
+    let mut wrong = model_document();
+    wrong["callType"] = json!("none");
+    let good = completion(&model_document().to_string());
+    let (result, received) = analyse(vec![cut.clone(), completion(&wrong.to_string()), good]).await;
+    result.unwrap();
+    assert_eq!(received[2].json()["max_completion_tokens"], room[1]);
+    // More than the model has is not answered by less than was too little.
+    let long = (400, r#"{"error":{"code":"context_length_exceeded"}}"#.to_owned());
+    let (result, received) = analyse(vec![cut.clone(), long]).await;
+    assert!(matches!(result.unwrap_err(), ProviderError::Rejected { .. }));
+    assert_eq!(received.len(), 2);
     let (result, received) = analyse(vec![cut.clone(), cut]).await;
     assert!(matches!(result.unwrap_err(), ProviderError::Rejected { .. }));
     assert_eq!(received.len(), 2);
 }
 
-#[tokio::test]
-async fn a_call_that_is_too_long_for_the_model_is_shortened() {
+/// Analyses a call of so many segments by a server that refuses for length so often; the answer, and of each
+/// request the segments that were shown and the room for the answer.
+async fn refused_for_length(
+    refusals: usize,
+    segments: usize,
+) -> (Result<Answer<Value>, ProviderError>, Vec<(usize, u64)>) {
     let long = (400, r#"{"error":{"code":"context_length_exceeded"}}"#.to_owned());
-    let good = completion(&model_document().to_string());
-    let server = Server::answering(vec![long, good]).await;
+    let mut answers = vec![long; refusals];
+    answers.push(completion(&model_document().to_string()));
+    let server = Server::answering(answers).await;
     let settings = settings(&[("LLM_API_KEY", "k"), ("LLM_BASE_URL", &server.url)]);
     let engine = LlmEngine::new(&settings, http()).unwrap();
-    let answer = ask(&engine, &["one two three"; 50]).await.unwrap();
-    assert_eq!(answer.content["qualityWarnings"], json!(["transcript_truncated"]));
-    let sent: Vec<usize> = server.received().iter().map(|request| request.body.len()).collect();
-    assert!(sent[1] < sent[0], "{sent:?}");
+    let answer = ask(&engine, &vec!["one two three four five six seven eight nine ten"; segments]).await;
+    let received = server.received();
+    let asked = received.iter().map(Received::json).map(|body| {
+        let shown = body["messages"][1]["content"].as_str().unwrap().matches("\nseg_").count();
+        (shown, body["max_completion_tokens"].as_u64().unwrap())
+    });
+    (answer, asked.collect())
+}
+
+#[tokio::test]
+async fn a_call_that_is_too_long_for_the_model_is_shortened() {
+    let (answer, asked) = refused_for_length(3, 1_800).await;
+    assert_eq!(answer.unwrap().content["qualityWarnings"], json!(["transcript_truncated"]));
+    let (shown, room): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+    assert_eq!(shown[0], 1_800);
+    assert!((800..1_000).contains(&shown[1]) && (400..500).contains(&shown[2]), "{shown:?}");
+    assert_eq!(room[..3], [room[0]; 3]);
+    assert_eq!((room[3], shown[3]), (room[0] / 2, shown[2]), "then the answer gets less room");
+}
+
+#[tokio::test]
+async fn a_short_call_keeps_its_words_where_the_model_has_little_room() {
+    let (answer, asked) = refused_for_length(1, 2).await;
+    assert_eq!(answer.unwrap().content["qualityWarnings"], json!([]));
+    assert_eq!((asked[1].0, asked[1].1), (asked[0].0, asked[0].1 / 2));
+    let (answer, asked) = refused_for_length(20, 2).await;
+    assert!(matches!(answer.unwrap_err(), ProviderError::Rejected { .. }));
+    assert!(asked.len() < 6, "{asked:?}");
+}
+
+#[tokio::test]
+async fn without_a_correction_the_first_answer_serves_as_far_as_it_goes() {
+    let mut wrong = model_document();
+    wrong["actionItems"][0]["dueDate"] = json!("on Friday");
+    let wrong = completion(&wrong.to_string());
+    let no_corrections = [
+        (429, String::new()),
+        (400, r#"{"error":{"code":"context_length_exceeded"}}"#.to_owned()),
+        (503, String::new()),
+        completion("I cannot correct it."),
+        ended("length", &json!({"content": "{"})),
+        ended("stop", &json!({"content": null, "refusal": "no"})),
+    ];
+    for no_correction in no_corrections {
+        let (result, received) = analyse(vec![wrong.clone(), no_correction.clone()]).await;
+        let content = result.unwrap().content;
+        assert_eq!(content["actionItems"][0]["title"], "Send the package", "{no_correction:?}");
+        assert_eq!(content["actionItems"][0]["dueDate"], json!(null), "{no_correction:?}");
+        assert_eq!(content["qualityWarnings"], json!(["analysis_parts_dropped"]), "{no_correction:?}");
+        assert_eq!(received.len(), 2, "{no_correction:?}");
+    }
+    // Where nothing of the first serves either, it is the later trouble that decides.
+    let (result, _) = analyse(vec![completion("Hello!"), (429, String::new())]).await;
+    assert!(matches!(result.unwrap_err(), ProviderError::Throttled { .. }));
 }
 
 #[tokio::test]
@@ -380,6 +447,8 @@ async fn an_engine_without_its_key_says_which_variable_is_missing() {
         (LemonfoxEngine::new(&none, http()).err(), "LEMONFOX_API_KEY"),
         (OpenAiEngine::new(&none, http()).err(), "SCRYON_OPENAI_API_KEY"),
         (DeepgramEngine::new(&none, http()).err(), "SCRYON_DEEPGRAM_API_KEY"),
+        (AssemblyAiEngine::new(&none, http()).err(), "SCRYON_ASSEMBLYAI_API_KEY"),
+        (PyannoteEngine::new(&none, http()).err(), "PYANNOTE_API_KEY"),
         (LlmEngine::new(&none, http()).err(), "LLM_API_KEY"),
     ];
     for (error, variable) in missing {

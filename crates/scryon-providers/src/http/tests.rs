@@ -63,7 +63,8 @@ fn a_status_and_its_words_decide_the_class() {
         (503, &[], open_ai("server_is_overloaded", "service_unavailable_error"), "failed"),
         (503, &[("retry-after", "3")], String::new(), "throttled"),
         (504, &[], String::new(), "failed"),
-        (302, &[], String::new(), "failed"),
+        (301, &[("location", "https://other.example/v1")], String::new(), "unavailable"),
+        (302, &[], String::new(), "unavailable"),
     ];
     for (status, pairs, body, expected) in cases {
         assert_eq!(class(&judged(status, pairs, &body).error), expected, "{status} {pairs:?} {body}");
@@ -75,10 +76,15 @@ fn what_another_request_could_mend_is_told_apart() {
     let cases = [
         (400, r#"{"error":{"code":"unsupported_value","param":"temperature"}}"#, Fault::Temperature),
         (400, r#"{"error":{"code":"context_length_exceeded","param":"messages"}}"#, Fault::TooLong),
+        (400, r#"{"error":{"code":400,"type":"exceed_context_size_error","n_ctx":8192}}"#, Fault::TooLong),
+        (400, r#"{"error":{"code":400,"type":"BadRequestError","param":"input_tokens"}}"#, Fault::TooLong),
+        (400, r#"{"object":"error","type":"BadRequestError","param":"max_tokens"}"#, Fault::TooLong),
+        (400, r#"{"error":{"code":"invalid_value","param":"max_completion_tokens"}}"#, Fault::TooLong),
         (400, r#"{"error":{"code":null,"param":"response_format"}}"#, Fault::Request),
         (422, r#"{"detail":"response_format"}"#, Fault::Request),
         (413, "", Fault::Other),
         (401, r#"{"error":{"param":"temperature"}}"#, Fault::Other),
+        (429, r#"{"error":{"code":"rate_limit_exceeded","param":"max_tokens"}}"#, Fault::Other),
         (500, "", Fault::Other),
     ];
     for (status, body, expected) in cases {
@@ -92,16 +98,20 @@ fn pauses_come_in_several_forms() {
     let (soon, past) = (at(90).to_string(), at(-90).to_string());
     let cases: Vec<(&[(&str, &str)], u64)> = vec![
         (&[("retry-after", "7")], 7_000),
-        (&[("retry-after", " 0.25 ")], 250),
+        (&[("retry-after", " 2.25 ")], 2_250),
+        // No pause at all would be asked for again at once, for ever.
+        (&[("retry-after", "0.25")], 1_000),
+        (&[("retry-after-ms", "20")], 1_000),
+        (&[("retry-after", "0")], 1_000),
         (&[("retry-after-ms", "1500"), ("retry-after", "60")], 1_500),
         (&[("retry-after-ms", "soon"), ("retry-after", "60")], 60_000),
         (&[("retry-after", "86400")], 900_000),
-        (&[("retry-after", "-1")], 0),
+        (&[("retry-after", "-1")], 1_000),
         (&[("retry-after", "NaN")], 5_000),
         (&[("retry-after", "later")], 5_000),
         (&[], 5_000),
     ];
-    let dates = [(soon, 90_000), (past, 0)];
+    let dates = [(soon, 90_000), (past, 1_000)];
     let asked = |pairs: &[(&str, &str)]| match judged(429, pairs, "").error {
         ProviderError::Throttled { pause, .. } => pause.as_millis(),
         other => panic!("{other}"),
@@ -119,6 +129,7 @@ fn the_words_of_a_refusal_are_not_repeated() {
     let bodies = [
         r#"{"error":{"message":"planted secret","code":"planted","type":"planted"}}"#,
         r#"{"error":"planted"}"#,
+        r#"{"error":{"param":"planted"}}"#,
         r#"{"message":"planted"}"#,
         r#"{"detail":["planted"]}"#,
         r#"{"err_code":"planted","err_msg":"planted"}"#,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use scryon_config::EngineSettings;
+use scryon_domain::transcript::Transcript;
 use serde_json::{Value, json};
 
 use self::answer::{Outcome, Usage};
@@ -23,11 +24,11 @@ use crate::http::{Failure, Fault, HttpClient};
 const NAME: &str = "openai";
 /// Bytes of an answer.
 const ANSWER_LIMIT: usize = 8 << 20;
-/// Estimated tokens of a transcript that are sent: hours of talk, within the reach of usual models and below
-/// the size at which prices rise.
-const INPUT_TOKENS: usize = 100_000;
-/// Tokens an answer may take, thoughts included; twice as many where that was too few.
-const OUTPUT_TOKENS: u32 = 12_000;
+/// The room that is asked for at first: hours of talk, within the reach of usual models and below the size at which
+/// prices rise.
+const ROOM: Room = Room { input: 100_000, output: 12_000 };
+/// With less room for it an answer is no analysis.
+const LEAST_OUTPUT: u32 = 2_000;
 /// Version of the prompt: another one is another question.
 const PROMPT_VERSION: u32 = 1;
 
@@ -65,9 +66,37 @@ impl Dialect {
     }
 }
 
+/// How much of a model's context a request makes use of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    /// Estimated tokens of the transcript at most.
+    input: usize,
+    /// Tokens an answer may take, thoughts included; twice as many where that was too few.
+    output: u32,
+}
+
+impl Room {
+    /// The room to ask for after this one was refused, with so many tokens of transcript sent: whatever of the two
+    /// is larger is halved.
+    fn after(self, sent: usize) -> Option<Self> {
+        if sent > self.output as usize {
+            return Some(Self { input: sent / 2, ..self });
+        }
+        let output = self.output / 2;
+        (output >= LEAST_OUTPUT).then_some(Self { output, ..self })
+    }
+}
+
 /// Tokens of all answers to one question; `None` while nothing was told.
 #[derive(Debug, Default)]
 struct Spent(Option<Usage>);
+
+/// The first whole answer, and what it was asked for with.
+struct First {
+    prompt: Prompt,
+    said: String,
+    most_tokens: u32,
+}
 
 impl LlmEngine {
     /// Needs LLM_API_KEY.
@@ -127,25 +156,56 @@ impl LlmEngine {
         }
     }
 
-    /// The first answer that is a whole text, and the prompt it answers. One that was cut off gets more room, a
-    /// call that is too long for the model is shortened, once.
-    async fn first(
-        &self,
-        request: &AnalysisRequest<'_>,
-        spent: &mut Spent,
-    ) -> Result<(Prompt, String), ProviderError> {
-        let (mut input, mut output) = (INPUT_TOKENS, OUTPUT_TOKENS);
-        let mut again = true;
+    /// The first answer that is a whole text. One that was cut off gets more room, once; a model that has less of it
+    /// than is asked for is asked for less.
+    async fn first(&self, request: &AnalysisRequest<'_>, spent: &mut Spent) -> Result<First, ProviderError> {
+        let mut room = ROOM;
+        let mut was_cut_off = false;
         loop {
-            let prompt = prompt::prompt(request.transcript, request.recorded_at, input);
-            match self.ask(|with_schema| prompt::messages(&prompt, with_schema), output, spent).await {
-                Ok(Outcome::CutOff) if again => output *= 2,
-                Err(failure) if failure.fault == Fault::TooLong && again => input = prompt.tokens / 2,
-                Ok(outcome) => return text(outcome).map(|text| (prompt, text)),
-                Err(failure) => return Err(failure.error),
+            let prompt = prompt::prompt(request.transcript, request.recorded_at, room.input);
+            let messages = |with_schema| prompt::messages(&prompt, with_schema);
+            match self.ask(messages, room.output, spent).await {
+                Ok(Outcome::CutOff) if !was_cut_off => {
+                    was_cut_off = true;
+                    room.output *= 2;
+                }
+                Ok(outcome) => {
+                    return text(outcome).map(|said| First { prompt, said, most_tokens: room.output });
+                }
+                Err(failure) => {
+                    let smaller = room.after(prompt.tokens);
+                    room = smaller
+                        .filter(|_| failure.fault == Fault::TooLong && !was_cut_off)
+                        .ok_or(failure.error)?;
+                }
             }
-            again = false;
         }
+    }
+
+    /// Asks for a corrected document, once. An answer is paid for already: where no better one comes, it serves
+    /// without the parts that break the schema.
+    async fn corrected(
+        &self,
+        first: &First,
+        problems: &[String],
+        transcript: &Transcript,
+        spent: &mut Spent,
+    ) -> Result<Value, ProviderError> {
+        let messages = |with_schema| {
+            let mut messages = prompt::messages(&first.prompt, with_schema);
+            messages.extend(prompt::repair(&first.said, problems));
+            messages
+        };
+        let mend = |said: &str| document::mended(said, transcript, first.prompt.truncated);
+        let outcome = self.ask(messages, first.most_tokens, spent).await;
+        let error = match outcome.map_err(|failure| failure.error).and_then(text) {
+            Ok(said) => match mend(&said) {
+                Ok(document) => return Ok(document),
+                Err(problems) => ProviderError::Malformed { engine: NAME, message: problems.join("; ") },
+            },
+            Err(error) => error,
+        };
+        mend(&first.said).map_err(|_| error)
     }
 
     fn answer(&self, content: Value, spent: &Spent) -> Answer<Value> {
@@ -206,20 +266,18 @@ impl AnalysisEngine for LlmEngine {
             return Ok(Answer { content, units: Some(0.0), unit: Some("tokens"), billed_cost: Some(0.0) });
         }
         let mut spent = Spent::default();
-        let (prompt, said) = self.first(&request, &mut spent).await?;
-        let problems = match document::document(&said, transcript, prompt.truncated) {
-            Ok(document) => return Ok(self.answer(document, &spent)),
-            Err(problems) => problems,
+        let first = self.first(&request, &mut spent).await?;
+        let document = match document::document(&first.said, transcript, first.prompt.truncated) {
+            Ok(document) => document,
+            Err(problems) => {
+                tracing::debug!(
+                    provider = NAME,
+                    problems = problems.join("; "),
+                    "asking for a corrected analysis"
+                );
+                self.corrected(&first, &problems, transcript, &mut spent).await?
+            }
         };
-        tracing::debug!(provider = NAME, problems = problems.join("; "), "asking for a corrected analysis");
-        let messages = |with_schema| {
-            let mut messages = prompt::messages(&prompt, with_schema);
-            messages.extend(prompt::repair(&said, &problems));
-            messages
-        };
-        let outcome = self.ask(messages, 2 * OUTPUT_TOKENS, &mut spent).await.map_err(|f| f.error)?;
-        let document = document::mended(&text(outcome)?, transcript, prompt.truncated)
-            .map_err(|problems| ProviderError::Malformed { engine: NAME, message: problems.join("; ") })?;
         Ok(self.answer(document, &spent))
     }
 }
@@ -268,6 +326,29 @@ mod tests {
         for (dialect, fault, expected) in cases {
             assert_eq!(dialect.after(fault), expected, "{dialect:?} {fault:?}");
         }
+    }
+
+    #[test]
+    fn the_larger_part_of_a_request_is_halved_until_little_is_left() {
+        let cases = [
+            ((100_000, 12_000), 80_000, Some((40_000, 12_000))),
+            ((40_000, 12_000), 12_001, Some((6_000, 12_000))),
+            ((100_000, 12_000), 12_000, Some((100_000, 6_000))),
+            ((100_000, 4_000), 100, Some((100_000, 2_000))),
+            ((100_000, 3_999), 100, None),
+        ];
+        for ((input, output), sent, expected) in cases {
+            let expected = expected.map(|(input, output)| Room { input, output });
+            assert_eq!(Room { input, output }.after(sent), expected, "{input} {output} {sent}");
+        }
+        // Whatever was sent, it ends.
+        let mut room = ROOM;
+        let mut tries = 1;
+        while let Some(smaller) = room.after(room.input) {
+            room = smaller;
+            tries += 1;
+        }
+        assert!(tries < 12 && room.input <= LEAST_OUTPUT as usize * 2, "{tries} {room:?}");
     }
 
     #[test]
