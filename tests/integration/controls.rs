@@ -150,6 +150,33 @@ async fn reanalyze_begins_at_the_stored_transcript() {
     app.finish().await;
 }
 
+/// Retention took the recording and its prepared form; what a new run carries over names neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_its_recording_names_no_object_that_is_gone() {
+    let app = TestApp::start().await;
+    for order in ["reanalyze", "reprocess"] {
+        let id = app.client.upload(unique_wav()).await;
+        app.client.finished(id).await;
+        app.database
+            .sql(
+                "update call_stages set state = 'SUCCEEDED', skip_reason = null, artifact_type = 'PREPARED_AUDIO', bytes = 7,
+                     result_ref = 'tenants/default/users/u/calls/' || call_id || '/temp/prepared.wav'
+                 where call_id = $1 and stage = 'preprocessing'",
+                &[&id],
+            )
+            .await;
+        app.database
+            .sql("delete from call_artifacts where call_id = $1 and artifact_type = 'TEMP_AUDIO'", &[&id])
+            .await;
+        assert_eq!(post(&app, id, order).await.status, 202);
+        assert_eq!(run_ended(&app, id, 2).await["status"], "COMPLETED");
+        let named =
+            "select artifact_type from call_artifacts where call_id = $1 and artifact_type like '%AUDIO'";
+        assert!(app.database.sql(named, &[&id]).await.is_empty(), "{order}");
+    }
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_read_and_followed_to_its_end() {
     let app = TestApp::start().await;
