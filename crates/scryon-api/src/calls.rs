@@ -252,7 +252,7 @@ pub(crate) async fn costs(
     let id = call_id(&path)?;
     let rows = app.store.call_costs(&caller.0, id).await?;
     // A call that bought nothing has an empty list; one that is not there has none.
-    if rows.is_empty() && app.store.call_detail(&caller.0, id).await?.is_none() {
+    if rows.is_empty() && app.store.calls_status(&caller.0, &[id]).await?.is_empty() {
         return Err(ApiError::call_not_found());
     }
     let billed: f64 = rows.iter().filter_map(|row| row.billed_cost).sum();

@@ -108,7 +108,7 @@ pub(crate) async fn events(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = call_id(&path)?;
-    if app.store.call_detail(&caller.0, id).await?.is_none() {
+    if app.store.calls_status(&caller.0, &[id]).await?.is_empty() {
         return Err(ApiError::call_not_found());
     }
     let header = |name| {
@@ -151,11 +151,11 @@ impl Follower {
             }
             this.begun = true;
             // Final before the lines are read: what was written until then is among them.
-            let status = match this.app.store.call_detail(&this.owner, this.id).await {
-                Ok(Some(call)) => call.status,
-                // Deleted, or Postgres is away: the follower asks again and learns which.
-                Ok(None) | Err(_) => return None,
+            let Ok(statuses) = this.app.store.calls_status(&this.owner, &[this.id]).await else {
+                return None;
             };
+            // Deleted, or Postgres is away: the follower asks again and learns which.
+            let status = statuses.into_iter().next()?.status;
             let Ok(lines) = this.app.store.call_events(&this.owner, this.id, this.after).await else {
                 return None;
             };

@@ -252,7 +252,7 @@ pub enum ProviderError {
 
 impl ProviderError {
     /// A row speaks of a submitted job of an engine that has none.
-    fn never_submits(engine: &'static str) -> Self {
+    pub fn never_submits(engine: &'static str) -> Self {
         Self::Malformed { engine, message: "it has no jobs to look at".to_owned() }
     }
 

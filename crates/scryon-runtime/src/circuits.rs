@@ -65,9 +65,9 @@ struct Known {
 }
 
 impl Known {
-    fn learn(&mut self, circuit: Option<&Circuit>, now: Instant) {
-        self.open_until = circuit.and_then(|c| c.open_seconds).map(|s| now + positive(s));
-        self.forced = circuit.and_then(|c| c.forced.as_deref()).map(|word| word == "open");
+    fn learn(&mut self, circuit: &Circuit, now: Instant) {
+        self.open_until = circuit.open_seconds.map(|s| now + positive(s));
+        self.forced = circuit.forced.as_deref().map(|word| word == "open");
     }
 
     /// Notes an outcome; true where it opens the circuit.
@@ -190,7 +190,7 @@ impl Circuits {
         for circuit in &circuits {
             let known = all.entry(circuit.engine.clone()).or_default();
             let before = known.state(now);
-            known.learn(Some(circuit), now);
+            known.learn(circuit, now);
             if before != State::Closed && known.state(now) == State::Closed {
                 known.row = 0;
                 known.recent.clear();
@@ -261,11 +261,9 @@ mod tests {
             (circuit(Some(5.0), Some("closed")), State::Closed),
         ];
         for (circuit, expected) in cases {
-            known.learn(Some(&circuit), now);
+            known.learn(&circuit, now);
             assert_eq!(known.state(now), expected, "{circuit:?}");
         }
-        known.learn(None, now);
-        assert_eq!(known.state(now), State::Closed);
     }
 
     #[test]

@@ -55,8 +55,7 @@ pub trait EngineStage: Send + Sync {
         index: usize,
         _job: &SubmittedJob,
     ) -> Result<Asked<Self::Document>, ProviderError> {
-        let engine = self.engines()[index].name;
-        Err(ProviderError::Malformed { engine, message: "it has no jobs to look at".to_owned() })
+        Err(ProviderError::never_submits(self.engines()[index].name))
     }
     /// Whether the results of engine number `index` come by callback alone.
     fn answers_by_callback(&self, _index: usize) -> bool {

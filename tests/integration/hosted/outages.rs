@@ -1,0 +1,174 @@
+//! Providers that are away: the next engine, waiting, one request that finds out, an operator's word.
+
+use scryon_testkit::{Fault, TestApp, TestOptions, eventually, scryon_command, unique_wav};
+use uuid::Uuid;
+
+use super::{purchases, transcript, waits_pass};
+
+/// Lets the time pass that providers are not asked.
+async fn openings_pass(app: &TestApp) {
+    app.database
+        .sql("update provider_circuits set open_until = now() where open_until is not null", &[])
+        .await;
+}
+
+fn two_transcribers() -> TestOptions {
+    TestOptions::hosted()
+        .set("SCRYON_TRANSCRIPTION_ENGINES", "lemonfox,deepgram")
+        .set("PYANNOTE_ENABLED", "false")
+}
+
+/// The first engine is dead for the whole run: every call completes on the second, and the ledger says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_complete_on_the_second_engine() {
+    let app = TestApp::start_with(two_transcribers()).await;
+    app.simulator.fail_next("lemonfox.transcribe", 1000, Fault::Status(402, None));
+    let calls = futures_util::future::join_all((0..10).map(|_| app.client.upload(unique_wav()))).await;
+    for id in calls {
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+        let transcript = transcript(&app, id).await;
+        assert_eq!(transcript["pipeline"]["transcriptionProvider"], "deepgram");
+        let speech: Vec<String> = purchases(&app, id)
+            .await
+            .into_iter()
+            .map(|(line, _)| line)
+            .filter(|line| line.starts_with("transcription"))
+            .collect();
+        assert_eq!(
+            speech,
+            ["transcription lemonfox first failed", "transcription deepgram failover succeeded"]
+        );
+    }
+    app.finish().await;
+}
+
+/// Without credit and without another engine calls wait; none fails, and all complete when there is credit.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_credit_calls_wait_for_it() {
+    let app = TestApp::start_with(TestOptions::hosted().set("PYANNOTE_ENABLED", "false")).await;
+    app.simulator.fail_next("openai.chat", 1, Fault::Quota);
+    let id = app.client.upload(unique_wav()).await;
+    let pause = eventually("the analysis to be put off", || async {
+        let sql = "select extract(epoch from not_before - now())::float8, tries from call_stages
+             where call_id = $1 and stage = 'analysis' and state = 'PENDING' and not_before > now()";
+        app.database.sql(sql, &[&id]).await.first().map(|r| (r.get::<_, f64>(0), r.get::<_, i32>(1)))
+    })
+    .await;
+    assert!(pause.0 > 1.0 && pause.1 == 0, "{pause:?}");
+    assert_eq!(app.client.call(id).await["status"], "ANALYZING");
+    assert_eq!(transcript(&app, id).await["pipeline"]["transcriptionProvider"], "lemonfox");
+    // Half a minute passes.
+    app.database
+        .sql("update call_stages set not_before = now(), publish_due = now() where call_id = $1 and state = 'PENDING'", &[&id])
+        .await;
+    assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    app.finish().await;
+}
+
+/// A provider that is dead is found dead once: its calls go to the next engine, and none fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_provider_is_left_for_the_next_engine() {
+    let app = TestApp::start_with(two_transcribers()).await;
+    app.simulator.fail_next("lemonfox.transcribe", 100_000, Fault::Status(503, None));
+    let recordings: Vec<Vec<u8>> = (0..40).map(|_| unique_wav()).collect();
+    let calls =
+        futures_util::future::join_all(recordings.iter().map(|audio| app.client.upload(audio.clone()))).await;
+    for id in &calls {
+        assert_eq!(app.client.finished(*id).await["status"], "COMPLETED");
+    }
+    assert!(recordings.iter().all(|audio| app.bought("deepgram.listen", audio) == 1));
+    let caused = "select count(*) from provider_jobs where engine = 'deepgram' and cause = 'failover'";
+    assert_eq!(app.database.number(caused).await, 40);
+    assert!(app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 1"));
+    app.finish().await;
+}
+
+/// Without another engine calls wait: none fails, none is tried to death, and one request finds out when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_for_a_dead_provider_and_one_request_finds_it_alive() {
+    let app = TestApp::start_with(TestOptions::hosted().set("PYANNOTE_ENABLED", "false")).await;
+    app.simulator.fail_next("lemonfox.transcribe", 100_000, Fault::Status(500, None));
+    let recordings: Vec<Vec<u8>> = (0..30).map(|_| unique_wav()).collect();
+    let calls =
+        futures_util::future::join_all(recordings.iter().map(|audio| app.client.upload(audio.clone()))).await;
+    let waiting =
+        "select count(*) from call_stages where stage = 'transcription' and error_code = 'circuit_open'";
+    eventually("every call to wait", || async {
+        waits_pass(&app).await;
+        (app.database.number(waiting).await == 30).then_some(())
+    })
+    .await;
+    let tries = "select coalesce(max(tries), 0)::bigint from call_stages where stage = 'transcription'";
+    assert!(app.database.number(tries).await <= 2, "waiting for a dead provider costs no try");
+    let asked = "select count(*) from provider_jobs where engine = 'lemonfox'";
+    let before = app.database.number(asked).await;
+    waits_pass(&app).await;
+
+    // It lives again, slowly: while the first request is on its way no other is sent.
+    app.simulator.clear_faults();
+    app.simulator.fail_next("lemonfox.transcribe", 1, Fault::Hold);
+    openings_pass(&app).await;
+    eventually("one request to be made", || async {
+        waits_pass(&app).await;
+        (app.simulator.held() == 1).then_some(())
+    })
+    .await;
+    let starts = "select sum(starts)::bigint from call_stages where stage = 'transcription'";
+    let then = app.database.number(starts).await;
+    eventually("every other call to have tried", || async {
+        waits_pass(&app).await;
+        (app.database.number(starts).await >= then + 29).then_some(())
+    })
+    .await;
+    assert_eq!(app.database.number(asked).await, before + 1, "one request finds out");
+    app.simulator.release();
+    eventually("all calls to complete", || async {
+        waits_pass(&app).await;
+        let sql = "select count(*) from call_records where status = 'COMPLETED'";
+        (app.database.number(sql).await == 30).then_some(())
+    })
+    .await;
+    for (id, audio) in calls.iter().zip(&recordings) {
+        assert_eq!(app.client.call(*id).await["status"], "COMPLETED");
+        assert_eq!(app.bought("lemonfox.transcribe", audio), 1);
+    }
+    app.finish().await;
+}
+
+/// An operator's word reaches running programs, has a reason and an end, and is kept in the log of changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_switches_a_provider_without_a_restart() {
+    let app = TestApp::start_with(two_transcribers()).await;
+    let scryon = async |arguments: &[&str]| {
+        let mut command = scryon_command();
+        command.args(arguments).env("DATABASE_URL", &app.database.url);
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let engine_of = async |id: Uuid| transcript(&app, id).await["pipeline"]["transcriptionProvider"].clone();
+    let disable = ["provider", "disable", "lemonfox", "--for", "2h", "--reason", "their status page is red"];
+    let (code, shown) = scryon(&disable).await;
+    assert_eq!(code, Some(0));
+    assert!(shown.starts_with("lemonfox     disabled for 7"), "{shown}");
+    eventually("the workers to know", || async {
+        app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 1").then_some(())
+    })
+    .await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    assert_eq!(engine_of(id).await, "deepgram");
+    assert_eq!(purchases(&app, id).await.iter().filter(|(p, _)| p.contains("lemonfox")).count(), 0);
+
+    assert_eq!(scryon(&["provider", "enable", "lemonfox"]).await.0, Some(0));
+    eventually("the workers to know", || async {
+        app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 0").then_some(())
+    })
+    .await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    assert_eq!(engine_of(id).await, "lemonfox");
+    let noted = "select count(*) from change_log where kind = 'provider' and details->>'engine' = 'lemonfox'";
+    assert_eq!(app.database.number(noted).await, 2);
+    assert_eq!(scryon(&["provider", "disable", "nobody", "--reason", "x"]).await.0, Some(64));
+    app.finish().await;
+}
