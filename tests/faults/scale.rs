@@ -61,12 +61,18 @@ async fn among_a_million_calls_the_stuck_ones_are_found_by_an_index_and_a_tick_t
     assert!(!found.contains("Seq Scan on call_records"), "{found}");
 
     let store = app.database.store();
-    store.starts_admit(500, 2_000).await.unwrap(); // connected, and its statements prepared
+    store.starts_admit(500, 2_000, &scryon_store::Paused::default()).await.unwrap(); // connected, and its statements prepared
     for (name, took) in [
         ("queues_created", median(async || drop(store.queues_created().await.unwrap())).await),
         ("leases_expire", median(async || drop(store.leases_expire(500).await.unwrap())).await),
         ("starts_overdue", median(async || drop(store.starts_overdue(500, &[]).await.unwrap())).await),
-        ("starts_admit", median(async || drop(store.starts_admit(500, 2_000).await.unwrap())).await),
+        (
+            "starts_admit",
+            median(async || {
+                drop(store.starts_admit(500, 2_000, &scryon_store::Paused::default()).await.unwrap())
+            })
+            .await,
+        ),
         ("stages_due", median(async || drop(store.stages_due(500, &[]).await.unwrap())).await),
         ("stages_supersede", median(async || drop(store.stages_supersede(500).await.unwrap())).await),
         ("calls_stuck", median(async || drop(store.calls_stuck(100).await.unwrap())).await),

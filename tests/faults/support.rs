@@ -1,11 +1,12 @@
 //! What most fault tests need.
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use scryon_testkit::{Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav};
 use uuid::Uuid;
+
+pub(crate) use scryon_testkit::objects;
 
 /// The worker programs, and the stage of each that buys.
 #[derive(Debug, Clone, Copy)]
@@ -93,23 +94,6 @@ async fn standing(app: &TestApp) -> String {
               and s.state in ('PENDING', 'RUNNING', 'WAITING', 'FAILED')
          group by c.status, c.error_reason, s.stage, s.state, s.error_code";
     app.database.sql(sql, &[]).await.iter().map(|r| r.get::<_, String>(0) + "\n").collect()
-}
-
-/// Objects of calls in storage.
-pub(crate) fn objects(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.join("tenants")];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                Ok(_) => found.push(entry.path().to_string_lossy().into_owned()),
-                Err(_) => {}
-            }
-        }
-    }
-    found
 }
 
 /// Each of so many recordings was transcribed, diarized and analysed once.

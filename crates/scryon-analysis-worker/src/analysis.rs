@@ -14,12 +14,12 @@ use scryon_domain::stage::StageKind;
 use scryon_domain::status::SkipReason;
 use scryon_domain::transcript::Transcript;
 use scryon_providers::{
-    AnalysisEngine, AnalysisRequest, Answer, EngineInfo, HttpClient, ProviderError, analysis_engines,
-    analysis_problems,
+    AnalysisEngine, AnalysisRequest, Answer, EngineInfo, ProviderError, analysis_engines, analysis_problems,
 };
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, run_engines};
-use scryon_runtime::serve::slots;
-use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind};
+use scryon_runtime::serve::{WorkerKit, slots};
+use scryon_runtime::switches::FLAG_ANALYSIS;
+use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind, Switches};
 use scryon_store::{AnalysisEffects, JobIntent, StageEvent, StageOutput};
 use serde_json::{Value, json};
 use tracing::debug;
@@ -27,20 +27,28 @@ use tracing::debug;
 pub(crate) struct AnalysisStage {
     engines: Vec<Arc<dyn AnalysisEngine>>,
     enabled: bool,
+    switches: Switches,
     slots: usize,
     rebuy_max: f64,
 }
 
 impl AnalysisStage {
-    pub(crate) fn new(config: &Config, http: &HttpClient) -> Result<Self, ProgramError> {
+    pub(crate) fn new(config: &Config, kit: &WorkerKit) -> Result<Self, ProgramError> {
+        let http = &kit.http;
         let engines = analysis_engines(&config.engines, http).map_err(ProgramError::Setup)?;
         let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
         Ok(Self {
             engines,
             enabled: config.engines.analysis_enabled,
+            switches: kit.deps.switches.clone(),
             slots: slots(config.workers.analysis_slots.0, fills_cores, 600),
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
         })
+    }
+
+    /// By configuration, unless an operator has switched it off.
+    fn is_enabled(&self) -> bool {
+        self.enabled && !self.switches.now().is_off(FLAG_ANALYSIS)
     }
 
     async fn transcript(&self, cx: &StageContext<'_>) -> Result<Transcript, StageError> {
@@ -181,14 +189,14 @@ impl Stage for AnalysisStage {
     }
 
     fn intent(&self, call_id: CallId, run_no: i32) -> Option<JobIntent> {
-        if !self.enabled {
+        if !self.is_enabled() {
             return None;
         }
         intent_of(self.engines.first()?.info(), &run_params(call_id, run_no))
     }
 
     async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
-        if !self.enabled {
+        if !self.is_enabled() {
             let output = StageOutput { skipped: Some(SkipReason::Disabled), ..StageOutput::default() };
             return Ok(StageDone::Analysis { output, effects: Box::default() });
         }

@@ -27,7 +27,7 @@ pub fn stages(
 ) -> Result<Vec<Arc<dyn Stage>>, ProgramError> {
     let mut stages: Vec<Arc<dyn Stage>> = Vec::new();
     if kinds.contains(&StageKind::Analysis) {
-        stages.push(Arc::new(analysis::AnalysisStage::new(&ctx.config, &kit.http)?));
+        stages.push(Arc::new(analysis::AnalysisStage::new(&ctx.config, kit)?));
     }
     Ok(stages)
 }

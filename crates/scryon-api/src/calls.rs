@@ -6,6 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use scryon_domain::failure::reader_message;
 use scryon_domain::ids::CallId;
 use scryon_domain::status::CallStatus;
+use scryon_operations::{Operation, OperationError};
 use scryon_store::{CallDetailRow, CallListRow, ListPosition};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::error::ApiError;
-use crate::identity::Caller;
+use crate::identity::{Admin, Caller};
 
 const PAGE: i64 = 50;
 const LARGEST_PAGE: i64 = 100;
@@ -230,16 +231,24 @@ fn view(row: &CallDetailRow, audio_ttl: Duration) -> Value {
     view
 }
 
-/// DELETE /api/calls/{id}: the row and all that belongs to it; objects leave in the next storage sweep.
+/// DELETE /api/calls/{id}: the row and all that belongs to it; objects leave in the next storage sweep. An admin may
+/// delete anybody's, which is kept in the audit log.
 pub(crate) async fn delete(
     app: Data<App>,
     caller: Caller,
+    admin: Option<Admin>,
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    if app.store.call_delete(&caller.0, call_id(&path)?).await? {
-        Ok(HttpResponse::NoContent().finish())
-    } else {
-        Err(ApiError::call_not_found())
+    let id = call_id(&path)?;
+    if app.store.call_delete(&caller.0, id).await? {
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    let Some(admin) = admin else { return Err(ApiError::call_not_found()) };
+    let order = Operation::DeleteCall { id, reason: "DELETE /api/calls/{id}".to_owned() };
+    match order.carry_out(&app.store, &admin.actor()).await {
+        Ok(_) => Ok(HttpResponse::NoContent().finish()),
+        Err(OperationError::NotFound(_)) => Err(ApiError::call_not_found()),
+        Err(error) => Err(error.into()),
     }
 }
 

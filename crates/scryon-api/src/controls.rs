@@ -17,6 +17,7 @@ use crate::calls::call_id;
 use crate::error::ApiError;
 use crate::idempotency::once;
 use crate::identity::Caller;
+use crate::throttle::Throttle;
 
 /// Between two looks at a log that is followed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -63,6 +64,7 @@ pub(crate) async fn reprocess(
         serde_json::from_slice(&body).map_err(|e| ApiError::validation("body", e.to_string()))?
     };
     let act = async {
+        refuse_when_throttled(&app, &caller.0)?;
         let status = app.store.call_reset(&caller.0, id, wish.force_paid).await?;
         Ok(answer(id, &status.ok_or_else(ApiError::call_not_found)?))
     };
@@ -80,6 +82,7 @@ pub(crate) async fn reanalyze(
 ) -> Result<HttpResponse, ApiError> {
     let id = call_id(&path)?;
     let act = async {
+        refuse_when_throttled(&app, &caller.0)?;
         match app.store.call_reanalyze(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)? {
             Reanalysis::NotReady { status } => Err(ApiError::call_not_completed(&status, None)),
             Reanalysis::Begun(hint) => {
@@ -94,6 +97,14 @@ pub(crate) async fn reanalyze(
     };
     let route = (&request, "POST /api/calls/{id}/reanalyze");
     Ok(HttpResponse::Accepted().json(once(&app.store, &caller.0, route, path.as_bytes(), act).await?))
+}
+
+/// Work that can wait is the first that is refused while an operator limits what is taken in.
+fn refuse_when_throttled(app: &App, owner: &Owner) -> Result<(), ApiError> {
+    match Throttle::refuses_backfill(&app.switches.now(), &owner.tenant_id.0) {
+        Some(wait) => Err(ApiError::throttled(wait)),
+        None => Ok(()),
+    }
 }
 
 fn answer(id: CallId, status: &str) -> Value {

@@ -99,6 +99,22 @@ impl ApiError {
             .with("status", status)
     }
 
+    /// 404: what an operator's order is about.
+    pub(crate) fn target_not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "target_not_found", format!("Nothing was changed: {what}."))
+    }
+
+    /// 429: an operator limits what is taken in.
+    pub(crate) fn throttled(wait: Duration) -> Self {
+        let mut error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "ingest_throttled",
+            "Fewer calls than usual are taken now; nothing was kept. Try again later.",
+        );
+        error.retry_after = Some(wait);
+        error.closing()
+    }
+
     /// 404: no such route.
     pub(crate) fn route_not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "route_not_found", "There is no such route.")
@@ -207,7 +223,7 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if let Some(wait) = self.retry_after {
-            response.insert_header((RETRY_AFTER, wait.as_secs().max(1).to_string()));
+            response.insert_header((RETRY_AFTER, wait.as_secs_f64().ceil().max(1.0).to_string()));
         }
         if self.close {
             response.insert_header((CONNECTION, HeaderValue::from_static("close")));

@@ -1,6 +1,7 @@
 //! The public REST API: it commits a call, announces it, and serves what became of it.
 
 mod actions;
+mod admin;
 mod admission;
 mod calls;
 mod controls;
@@ -9,8 +10,10 @@ mod error;
 mod health;
 mod idempotency;
 mod identity;
+mod keys;
 mod metadata;
 mod request_id;
+mod throttle;
 mod upload;
 mod webhooks;
 
@@ -26,7 +29,7 @@ use scryon_blobs::Blobs;
 use scryon_domain::ids::TenantId;
 use scryon_metrics::ApiMetrics;
 use scryon_runtime::crash::crash_point;
-use scryon_runtime::{Announce, Context, Program, ProgramError, StoreLimits};
+use scryon_runtime::{Announce, Context, Program, ProgramError, StoreLimits, Switches};
 use scryon_store::{Store, User};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +37,8 @@ use tracing::info;
 
 use crate::admission::Admission;
 use crate::error::{ApiError, from_extractor};
+use crate::keys::{Holders, KeyUses};
+use crate::throttle::Throttle;
 use crate::webhooks::WebhookSecrets;
 
 /// The program.
@@ -52,6 +57,10 @@ pub(crate) struct App {
     metrics: ApiMetrics,
     stop: CancellationToken,
     api_keys: Vec<String>,
+    holders: Holders,
+    key_uses: KeyUses,
+    switches: Switches,
+    throttle: Throttle,
     default_tenant: TenantId,
     local_user: OnceCell<User>,
     webhook_secrets: WebhookSecrets,
@@ -94,6 +103,7 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
 pub async fn serve(ctx: Context, listener: TcpListener) -> Result<(), ProgramError> {
     refuse_open_door(&ctx, &listener)?;
     let app = Data::new(app(&ctx)?);
+    let counted = app.clone();
     let origins = ctx.config.api.cors_allowed_origins.0.clone();
     let io = |source| ProgramError::Io { what: "the public port cannot be served".to_owned(), source };
     if let Ok(address) = listener.local_addr() {
@@ -120,7 +130,11 @@ pub async fn serve(ctx: Context, listener: TcpListener) -> Result<(), ProgramErr
         // Requests in flight are finished; readiness says no from here on.
         handle.stop(true).await;
     });
-    server.await.map_err(io)
+    let counting = tokio::spawn(keys::keep(counted, ctx.clone()));
+    let served = server.await.map_err(io);
+    // The last counts; Postgres may be away, and they are only counts.
+    let _counted = tokio::time::timeout(Duration::from_secs(2), counting).await;
+    served
 }
 
 fn app(ctx: &Context) -> Result<App, ProgramError> {
@@ -132,6 +146,10 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
         metrics: ApiMetrics::register(&ctx.registry)?,
         stop: ctx.stop.clone(),
         api_keys: config.api.api_keys.0.clone(),
+        holders: Holders::default(),
+        key_uses: KeyUses::default(),
+        switches: ctx.switches.clone(),
+        throttle: Throttle::default(),
         default_tenant: App::default_tenant(),
         local_user: OnceCell::new(),
         webhook_secrets: WebhookSecrets {
@@ -204,6 +222,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(callbacks("/api/webhooks/pyannote/{job}").route(web::post().to(webhooks::pyannote)))
         .service(callbacks("/api/webhooks/assemblyai/{call}").route(web::post().to(webhooks::assemblyai)))
         .service(callbacks("/api/webhooks/lemonfox/{call}").route(web::post().to(webhooks::lemonfox)))
+        .service(resource("/api/admin/operations/{name}").route(web::post().to(admin::operate)))
+        .service(resource("/api/admin/audit-log").route(web::get().to(admin::audit_log)))
         .service(resource("/api/actions").route(web::get().to(actions::list)))
         .service(resource("/api/actions/{id}").route(web::patch().to(actions::set_status)))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::route_not_found()) }));

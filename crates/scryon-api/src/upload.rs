@@ -60,6 +60,10 @@ pub(crate) async fn analyze(
             }
         },
     };
+    if let Err(wait) = app.throttle.take(&app.switches.now(), &owner.tenant_id.0, Instant::now()) {
+        app.metrics.uploads_throttled.inc();
+        return Err(ApiError::throttled(wait));
+    }
     let progress = Progress(&app);
     app.metrics.uploads_in_progress.inc();
     let keys = CallKeys::new(&owner.tenant_id, owner.user_id, call_id);
@@ -358,7 +362,8 @@ async fn commit(
     let trace = request_id::traceparent();
     let (answer, answered) = oneshot::channel();
     let task = async move {
-        let announce = app.admission.take(&app.store, &owner.tenant_id).await;
+        let announce = !app.switches.now().holds_starts(&owner.tenant_id.0, Lane::Live)
+            && app.admission.take(&app.store, &owner.tenant_id).await;
         let result = store_call(&app, &owner, call_id, &keys, accepted, announce).await;
         let committed = result.is_ok();
         if committed {

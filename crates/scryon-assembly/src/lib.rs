@@ -14,6 +14,7 @@ use scryon_domain::raw::{Diarization, RawTranscript};
 use scryon_domain::stage::StageKind;
 use scryon_domain::transcript::{NORMALIZATION_VERSION, SpeakerRole, Transcript};
 use scryon_runtime::serve::slots;
+use scryon_runtime::switches::{FLAG_ANALYSIS, Switches};
 use scryon_runtime::{Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
 use scryon_store::{JobIntent, StageOutput};
 use serde_json::json;
@@ -30,16 +31,18 @@ const IN_MEMORY: usize = 32;
 pub struct Assembly {
     channel_roles: Vec<SpeakerRole>,
     analysis_enabled: bool,
+    switches: Switches,
     slots: usize,
     in_memory: Semaphore,
 }
 
 impl Assembly {
     /// Reads what it needs to know.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, switches: Switches) -> Self {
         Self {
             channel_roles: config.engines.channel_roles.0.clone(),
             analysis_enabled: config.engines.analysis_enabled,
+            switches,
             slots: slots(config.workers.assembly_slots.0, false, 1000),
             in_memory: Semaphore::new(IN_MEMORY),
         }
@@ -134,6 +137,7 @@ impl Stage for Assembly {
             ],
             ..StageOutput::default()
         };
-        Ok(StageDone::Assembly { output, analysis_enabled: self.analysis_enabled })
+        let analysis_enabled = self.analysis_enabled && !self.switches.now().is_off(FLAG_ANALYSIS);
+        Ok(StageDone::Assembly { output, analysis_enabled })
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use scryon_operations::Operation;
 use serde_json::Value;
 
 use crate::output::Failure;
@@ -13,6 +14,7 @@ pub(crate) struct Api {
     client: Client,
     base: String,
     key: Option<String>,
+    bearer: Option<String>,
 }
 
 impl Api {
@@ -25,14 +27,35 @@ impl Api {
             .map_err(|e| Failure::new(Failure::STOPPED, e.to_string()))?;
         let key =
             key.and_then(|k| k.split(',').next()).map(str::trim).filter(|k| !k.is_empty()).map(str::to_owned);
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned(), key })
+        Ok(Self { client, base: base.trim_end_matches('/').to_owned(), key, bearer: None })
+    }
+
+    /// With a tenant's key, perhaps an admin's.
+    pub(crate) fn with_bearer(mut self, key: &str) -> Self {
+        self.bearer = Some(key.to_owned());
+        self
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.key {
+        let request = match &self.key {
             Some(key) => request.header("X-Scryon-Api-Key", key),
             None => request,
+        };
+        match &self.bearer {
+            Some(bearer) => request.bearer_auth(bearer),
+            None => request,
         }
+    }
+
+    /// An operator's order.
+    pub(crate) async fn operate(&self, operation: &Operation) -> Result<Value, Failure> {
+        let mut fields =
+            serde_json::to_value(operation).map_err(|e| Failure::new(Failure::STOPPED, e.to_string()))?;
+        if let Some(fields) = fields.as_object_mut() {
+            fields.remove("operation");
+        }
+        let request = self.post(&format!("/api/admin/operations/{}", operation.name()));
+        self.json(request.timeout(Duration::from_secs(120)).json(&fields)).await
     }
 
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {

@@ -1,16 +1,12 @@
-//! Orders to calls, their logs, and calls that are stuck.
+//! Orders to calls, and their logs.
 
 use std::time::Duration;
 
-use scryon_config::{Config, ProcessEnv};
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::output::{Failure, Output, text};
-use crate::own_store;
 
-/// Most stuck calls that are listed.
-const MOST: i64 = 1000;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What is done with each call of a list.
@@ -79,30 +75,4 @@ fn line(event: &Value) -> String {
         }
     }
     line.trim_end().to_owned()
-}
-
-/// Lists calls that nobody will go on with by themselves, from the database.
-pub(crate) async fn stuck(output: &Output) -> Result<u8, Failure> {
-    let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
-    let store = own_store(&config, "scryon-stuck", Duration::from_secs(10))?;
-    let calls = store.calls_stuck(MOST).await.map_err(Failure::from_store)?;
-    for call in &calls {
-        if output.is_json() {
-            output.line(&json!(call).to_string())?;
-        } else {
-            let stage = call.stage.as_deref().unwrap_or("-");
-            output.line(&format!(
-                "{}  {:<12} {stage:<14} {:<22} since {}  {}",
-                call.id,
-                call.status,
-                call.reason,
-                call.since.format("%Y-%m-%dT%H:%M:%SZ"),
-                call.advice
-            ))?;
-        }
-    }
-    if calls.is_empty() {
-        output.note("no call is stuck");
-    }
-    Ok(0)
 }

@@ -24,11 +24,15 @@ pub(crate) struct CostsArguments {
 
 /// Hours (`36h`) or days (`7d`).
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
-    let seconds = match text.strip_suffix('d') {
-        Some(days) => days.parse::<u32>().map(|n| u64::from(n) * 86_400),
-        None => text.strip_suffix('h').unwrap_or(text).parse::<u32>().map(|n| u64::from(n) * 3_600),
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3_600),
+        Some((at, 'd')) => (&text[..at], 86_400),
+        _ => (text, 3_600),
     };
-    seconds.map(Duration::from_secs).map_err(|_e| "is no number of hours (36h) or days (7d)".to_owned())
+    let number = number.parse::<u32>().map(|n| Duration::from_secs(u64::from(n) * unit));
+    number.map_err(|_e| "is no number of minutes (15m), hours (36h) or days (7d)".to_owned())
 }
 
 pub(crate) async fn costs(

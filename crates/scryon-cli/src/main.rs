@@ -4,7 +4,9 @@ mod api;
 mod check;
 mod controls;
 mod costs;
+mod desk;
 mod docs;
+mod operators;
 mod output;
 mod provider;
 mod reprocess;
@@ -24,6 +26,8 @@ use scryon_store::{Store, StoreSettings};
 
 use crate::api::Api;
 use crate::controls::Order;
+use crate::desk::Desk;
+use crate::operators::OperatorCommand;
 use crate::output::{Failure, Output};
 
 /// Call recordings in; speaker-labelled transcripts, analysis and action items out.
@@ -43,6 +47,12 @@ struct Cli {
     /// Key for X-Scryon-Api-Key; of a comma list the first is sent.
     #[arg(long, global = true, env = "SCRYON_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// A tenant's key with the scope `admin`: operators' commands go to the API with it.
+    #[arg(long, global = true, env = "SCRYON_ADMIN_KEY", hide_env_values = true)]
+    admin_key: Option<String>,
+    /// Operators' commands go straight to the database (DATABASE_URL), also while the API is down.
+    #[arg(long, global = true)]
+    direct: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -101,8 +111,6 @@ enum Command {
         #[arg(long)]
         follow: bool,
     },
-    /// List calls that nobody will go on with by themselves, and what to do (from the database, DATABASE_URL).
-    Stuck,
     /// Print a call's transcript.
     Transcript {
         id: String,
@@ -117,6 +125,8 @@ enum Command {
     /// See which providers are asked, and switch them, in the database (DATABASE_URL).
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    #[command(flatten)]
+    Operator(OperatorCommand),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
     Check {
         /// Postgres, as DATABASE_URL.
@@ -183,6 +193,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<u8, Failure> {
     let output = Output::new(cli.json);
     let api = || Api::new(&cli.api_url, cli.api_key.as_deref());
+    let desk = || Desk::open(api, cli.admin_key.as_deref(), cli.direct);
     match cli.command {
         Command::Dev { .. } => Ok(0),
         Command::Migrate { down } => migrate(&output, down).await,
@@ -195,11 +206,11 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Analysis { id } => output.analysis(&api()?.analysis(&id).await?),
         Command::Cancel { ids } => controls::order(&api()?, &output, Order::Cancel, &ids).await,
-        Command::Reprocess(arguments) => reprocess::reprocess(api, &output, arguments).await,
+        Command::Reprocess(arguments) => reprocess::reprocess(api, desk, &output, arguments).await,
         Command::Reanalyze { ids } => controls::order(&api()?, &output, Order::Reanalyze, &ids).await,
         Command::Delete { ids, yes: _ } => controls::order(&api()?, &output, Order::Delete, &ids).await,
         Command::Events { id, follow } => controls::events(&api()?, &output, &id, follow).await,
-        Command::Stuck => controls::stuck(&output).await,
+        Command::Operator(command) => operators::operate(&desk()?, &output, command).await,
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Provider(command) => provider::provider(&output, command).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,

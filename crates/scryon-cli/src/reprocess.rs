@@ -1,18 +1,18 @@
-//! `scryon reprocess` with a filter: a plan first, then new runs in batches, straight on the database.
+//! `scryon reprocess` with a filter: a plan first, then new runs in batches.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::Args;
-use scryon_config::{Config, ProcessEnv};
-use scryon_store::{CallFilter, Plan};
-use serde_json::json;
+use scryon_operations::{After, Operation};
+use scryon_store::CallFilter;
+use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::controls::{Order, order};
 use crate::costs::{age, dollars};
-use crate::output::{Failure, Output};
-use crate::own_store;
+use crate::desk::Desk;
+use crate::output::{Failure, Output, text};
 
 /// Calls of one statement.
 const BATCH: i64 = 200;
@@ -20,7 +20,7 @@ const STATUSES: [&str; 3] = ["COMPLETED", "FAILED", "CANCELLED"];
 
 #[derive(Args)]
 pub(crate) struct ReprocessArguments {
-    /// These calls, by the API. Without ids the options below choose, in the database (DATABASE_URL).
+    /// These calls, by the API. Without ids the options below choose.
     ids: Vec<String>,
     /// Calls of this tenant.
     #[arg(long, conflicts_with = "ids")]
@@ -40,6 +40,9 @@ pub(crate) struct ReprocessArguments {
     /// Buy everything again instead of reusing what is paid for.
     #[arg(long)]
     force_paid: bool,
+    /// Begin at this stage: `analysis` leaves the transcripts as they are.
+    #[arg(long, conflicts_with_all = ["ids", "force_paid"], value_parser = ["analysis"])]
+    stages: Option<String>,
     /// Print what it would take, and change nothing.
     #[arg(long, conflicts_with = "ids")]
     dry_run: bool,
@@ -49,6 +52,10 @@ pub(crate) struct ReprocessArguments {
 }
 
 impl ReprocessArguments {
+    const fn analysis_only(&self) -> bool {
+        self.stages.is_some()
+    }
+
     fn filter(&self) -> Result<CallFilter, Failure> {
         let status = self.status.as_deref().map(str::to_ascii_uppercase);
         if status.as_deref().is_some_and(|s| !STATUSES.contains(&s)) {
@@ -71,6 +78,7 @@ impl ReprocessArguments {
 
 pub(crate) async fn reprocess(
     api: impl Fn() -> Result<Api, Failure>,
+    desk: impl Fn() -> Result<Desk, Failure>,
     output: &Output,
     arguments: ReprocessArguments,
 ) -> Result<u8, Failure> {
@@ -79,44 +87,64 @@ pub(crate) async fn reprocess(
         return order(&api()?, output, wish, &arguments.ids).await;
     }
     let filter = arguments.filter()?;
-    let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
-    let store = own_store(&config, "scryon-reprocess", Duration::from_secs(120))?;
-    let plan = store.reprocess_plan(&filter).await.map_err(Failure::from_store)?;
-    show(output, &plan, arguments.force_paid)?;
-    if arguments.dry_run || plan.calls == 0 {
+    let desk = desk()?;
+    let plan = desk.order(Operation::ReprocessPlan { filter: filter.clone() }).await?;
+    show(output, &plan, &arguments)?;
+    let calls = plan["calls"].as_u64().unwrap_or_default();
+    if arguments.dry_run || calls == 0 {
         return Ok(0);
     }
-    let (mut begun, mut last) = (0, None);
+    let (mut begun, mut after) = (0, None);
+    let started = Instant::now();
     loop {
-        let calls = store.reprocess_next(&filter, last.as_ref(), BATCH).await.map_err(Failure::from_store)?;
-        let Some(end) = calls.last() else { break };
-        last = Some(end.clone());
-        begun += store.reprocess_begin(&calls, arguments.force_paid).await.map_err(Failure::from_store)?;
-        output.note(&format!("{begun} of {} begun", plan.calls));
+        let order = Operation::Reprocess {
+            filter: filter.clone(),
+            after,
+            limit: BATCH,
+            force_paid: arguments.force_paid,
+            analysis_only: arguments.analysis_only(),
+        };
+        let batch = desk.order(order).await?;
+        let Ok(next) = serde_json::from_value::<After>(batch["next"].clone()) else { break };
+        after = Some(next);
+        begun += batch["begun"].as_u64().unwrap_or_default();
+        output.note(&format!("{begun} of {calls} begun"));
         // A stop between two batches leaves whole runs only, and the same command goes on.
-        tokio::time::sleep(Duration::from_secs_f64(calls.len() as f64 / f64::from(arguments.rate))).await;
+        let due = Duration::from_secs_f64(begun as f64 / f64::from(arguments.rate));
+        tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
     }
     if output.is_json() { output.line(&json!({ "begun": begun }).to_string()) } else { Ok(0) }
 }
 
-fn show(output: &Output, plan: &Plan, force: bool) -> Result<u8, Failure> {
+fn show(output: &Output, plan: &Value, arguments: &ReprocessArguments) -> Result<u8, Failure> {
     if output.is_json() {
-        return output.line(&json!(plan).to_string());
+        return output.line(&plan.to_string());
     }
-    let speech = if force { plan.speech_cost } else { 0.0 };
-    let saved = if force { 0.0 } else { plan.speech_cost };
-    for (label, value) in [
-        ("calls", plan.calls.to_string()),
-        ("  with audio", plan.with_audio.to_string()),
-        ("  rebuilt from what was heard", plan.rebuilt.to_string()),
-        ("  kept as they are", plan.kept.to_string()),
-        ("  without anything: will fail", plan.lost.to_string()),
-        ("minutes of audio", format!("{:.0}", plan.audio_minutes)),
-        ("speech, bought again", dollars(speech)),
-        ("speech, reused", dollars(saved)),
-        ("analyses, as billed before", dollars(plan.analysis_cost)),
-        ("to be spent, about", dollars(speech + plan.analysis_cost)),
-    ] {
+    let money = |field: &str| plan[field].as_f64().unwrap_or_default();
+    let (bought, reused) = match arguments.force_paid {
+        true => (money("speechCost"), 0.0),
+        false => (0.0, money("speechCost")),
+    };
+    let minutes = plan["audioMinutes"].as_f64().unwrap_or_default();
+    let calls = plan["calls"].as_f64().unwrap_or_default();
+    let mut lines = vec![("calls", text(&plan["calls"]))];
+    if !arguments.analysis_only() {
+        lines.extend([
+            ("  with audio", text(&plan["withAudio"])),
+            ("  rebuilt from what was heard", text(&plan["rebuilt"])),
+            ("  kept as they are", text(&plan["kept"])),
+            ("  without anything: will fail", text(&plan["lost"])),
+            ("speech, bought again", dollars(bought)),
+            ("speech, reused", dollars(reused)),
+        ]);
+    }
+    lines.extend([
+        ("minutes of audio", format!("{minutes:.0}")),
+        ("analyses, as billed before", dollars(money("analysisCost"))),
+        ("to be spent, about", dollars(bought + money("analysisCost"))),
+        ("to be begun within", format!("{:.0} s", (calls / f64::from(arguments.rate)).ceil())),
+    ]);
+    for (label, value) in lines {
         output.line(&format!("{label:<32} {value:>12}"))?;
     }
     Ok(0)

@@ -7,6 +7,8 @@ mod settings;
 pub mod telemetry;
 pub mod value;
 
+use std::collections::BTreeMap;
+
 pub use prices::{Price, Prices, Rate};
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
@@ -29,6 +31,8 @@ pub struct Config {
     pub notes: Vec<String>,
     /// Reserved names that are set.
     pub reserved: Vec<&'static str>,
+    /// What is set, as it may be shown.
+    pub shown: BTreeMap<&'static str, String>,
 }
 
 /// Names of earlier set-ups that are not used here, with what to use.
@@ -105,6 +109,7 @@ impl Config {
             telemetry: TelemetrySettings::read(env)?,
             notes: notes(env),
             reserved: reserved(env),
+            shown: shown(env),
         };
         config.check()?;
         Ok(config)
@@ -204,6 +209,27 @@ fn refuse_unknown(env: &dyn Env) -> Result<(), ConfigError> {
 
 fn reserved(env: &dyn Env) -> Vec<&'static str> {
     LATER_NAMES.iter().copied().filter(|name| env.get(name).is_some_and(|v| !v.trim().is_empty())).collect()
+}
+
+/// Of a secret one sees whether it changed, by the beginning of its hash; of a short one, or an address with a password,
+/// only that it is set.
+fn shown(env: &dyn Env) -> BTreeMap<&'static str, String> {
+    let set = entries().filter_map(|entry| Some((entry, env.get(entry.name).filter(|v| !v.is_empty())?)));
+    set.map(|(entry, value)| (entry.name, if entry.secret { redacted(&value) } else { value })).collect()
+}
+
+fn redacted(value: &str) -> String {
+    let one = |part: &str| match part.len() {
+        24.. if !part.contains("://") => hash_begin(part),
+        _ => "(set)".to_owned(),
+    };
+    value.split(',').map(|part| one(part.trim())).collect::<Vec<_>>().join(",")
+}
+
+/// The first 12 digits of a secret's SHA-256: enough to tell two apart.
+pub fn hash_begin(secret: &str) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(secret.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn notes(env: &dyn Env) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::sync::OnceLock;
 
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt as subscriber_fmt};
+use tracing_subscriber::{EnvFilter, Registry, fmt as subscriber_fmt, reload};
 
 use crate::settings::TelemetrySettings;
 use crate::value::LogFormat;
@@ -21,10 +22,15 @@ use crate::value::LogFormat;
 /// uses them. SCRYON_LOG can name them again.
 const QUIET: &str = "lapin=off,actix_server=warn,actix_http=warn";
 
+/// The filter of this process and what it was started with.
+static LEVEL: OnceLock<(reload::Handle<EnvFilter, Registry>, String)> = OnceLock::new();
+
 /// Starts logging for this process. A second call (several programs in one process) changes nothing.
 pub fn init(settings: &TelemetrySettings) {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log_filter))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = format!("{QUIET},{}", settings.log_filter);
+    let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let _already_started = LEVEL.set((handle, wanted));
     let registry = tracing_subscriber::registry().with(filter);
     let _already_started = match settings.log_format {
         LogFormat::Pretty => registry
@@ -32,6 +38,17 @@ pub fn init(settings: &TelemetrySettings) {
             .try_init(),
         form => registry.with(LineLayer { form, write: write_stderr }).try_init(),
     };
+}
+
+/// Logs more of some parts (`scryon_providers=debug`) for a while; `None` goes back to what the process was started with.
+///
+/// # Errors
+/// What is wrong with the directive; the level stays as it was.
+pub fn set_level(directive: Option<&str>) -> Result<(), String> {
+    let Some((handle, started_with)) = LEVEL.get() else { return Ok(()) };
+    let wanted = directive.map_or_else(|| started_with.clone(), |more| format!("{started_with},{more}"));
+    let filter = EnvFilter::try_new(wanted).map_err(|e| e.to_string())?;
+    handle.reload(filter).map_err(|e| e.to_string())
 }
 
 fn write_stderr(line: &str) {

@@ -141,3 +141,18 @@ fn the_manual_is_fresh() {
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert!(written == manual(), "docs/configuration.md is stale: run `make docs`");
 }
+
+#[test]
+fn what_is_set_can_be_shown_without_its_secrets() {
+    let long = "k".repeat(32);
+    let env = BTreeMap::from([
+        ("SCRYON_API_KEY".to_owned(), format!("{long}, short")),
+        ("DATABASE_URL".to_owned(), "postgres://u:planted-password@host/db".to_owned()),
+        ("MAX_FILE_SIZE".to_owned(), "10MB".to_owned()),
+    ]);
+    let shown = Config::from_env(&env).unwrap().shown;
+    assert_eq!(shown["SCRYON_API_KEY"], format!("{},(set)", hash_begin(&long)));
+    assert_eq!(shown["DATABASE_URL"], "(set)");
+    assert_eq!(shown["MAX_FILE_SIZE"], "10MB");
+    assert!(!format!("{shown:?}").contains("planted"));
+}

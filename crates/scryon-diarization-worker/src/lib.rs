@@ -31,7 +31,9 @@ pub fn stages(
             StageKind::Diarization => {
                 stages.push(Arc::new(diarization::DiarizationStage::new(&ctx.config, &kit.http)?));
             }
-            StageKind::Assembly => stages.push(Arc::new(scryon_assembly::Assembly::new(&ctx.config))),
+            StageKind::Assembly => {
+                stages.push(Arc::new(scryon_assembly::Assembly::new(&ctx.config, kit.deps.switches.clone())));
+            }
             StageKind::Preprocessing | StageKind::Transcription | StageKind::Analysis => {}
         }
     }

@@ -106,6 +106,8 @@ catalogue! {
         publish: IntCounterVec = "scryon_publish_total" ["outcome"];
         /// Whether a broker connection stands, by its use.
         broker_connected: IntGaugeVec = "scryon_broker_connected" ["connection"];
+        /// What operators have switched and what holds now, by kind: pause, throttle, log_level, flag.
+        switches: IntGaugeVec = "scryon_operator_switches" ["kind"];
         /// Statements that Postgres did not answer.
         store_unavailable: IntCounter = "scryon_store_unavailable_total" [];
     }
@@ -118,6 +120,8 @@ catalogue! {
         requests: HistogramVec = "http_server_requests_seconds" ["method", "uri", "status"] buckets HTTP_BUCKETS;
         /// Bytes of recordings received.
         upload_bytes: IntCounter = "scryon_upload_bytes_total" [];
+        /// Uploads that were refused because an operator limits what is taken in.
+        uploads_throttled: IntCounter = "scryon_uploads_throttled_total" [];
         /// Uploads that are being received.
         uploads_in_progress: IntGauge = "scryon_uploads_in_progress" [];
         /// Callbacks of providers, by what became of them.

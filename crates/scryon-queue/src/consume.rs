@@ -89,6 +89,13 @@ pub struct Subscription {
     /// Messages in our hands at once.
     pub prefetch: u16,
     pub handler: Arc<dyn Fn(Delivery) + Send + Sync>,
+    /// While it says so no message is taken; those in our hands are worked on.
+    pub paused: watch::Receiver<bool>,
+}
+
+/// A queue that nobody ever keeps back.
+pub fn never_paused() -> watch::Receiver<bool> {
+    watch::channel(false).1
 }
 
 impl std::fmt::Debug for Subscription {
@@ -169,6 +176,50 @@ async fn reached(phase: &mut watch::Receiver<Phase>, wanted: impl Fn(Phase) -> b
     let _owner_gone = phase.wait_for(|p| wanted(*p)).await;
 }
 
+async fn consume(channel: &Channel, queue: &str) -> Result<lapin::Consumer, QueueError> {
+    let options = BasicConsumeOptions::default();
+    Ok(channel.basic_consume(queue.into(), CONSUMER.into(), options, FieldTable::default()).await?)
+}
+
+/// Hands over what comes, except while the queue is kept back: then the consumer is cancelled, so that its messages stay
+/// where they are seen. Returns when the stream ends.
+async fn pump(
+    channel: &Channel,
+    mut consumer: Option<lapin::Consumer>,
+    mut subscription: Subscription,
+) -> Result<(), QueueError> {
+    let paused = &mut subscription.paused;
+    // A sender that is gone says no more: the last word holds.
+    let changed = async |paused: &mut watch::Receiver<bool>, to: bool| {
+        if paused.wait_for(|p| *p == to).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    loop {
+        let Some(stream) = &mut consumer else {
+            changed(paused, false).await;
+            info!(queue = subscription.queue, "consuming again");
+            consumer = Some(consume(channel, &subscription.queue).await?);
+            continue;
+        };
+        tokio::select! {
+            delivery = stream.next() => match delivery {
+                Some(delivery) => (subscription.handler)(Delivery::receive(delivery?)),
+                None => return Ok(()),
+            },
+            () = changed(paused, true) => {
+                info!(queue = subscription.queue, "paused by an operator: no message is taken");
+                channel.basic_cancel(CONSUMER.into(), BasicCancelOptions::default()).await?;
+                // What was under way to us when we said so.
+                while let Some(delivery) = stream.next().await {
+                    (subscription.handler)(Delivery::receive(delivery?));
+                }
+                consumer = None;
+            }
+        }
+    }
+}
+
 /// One connection's life.
 async fn session(
     settings: &QueueSettings,
@@ -186,15 +237,12 @@ async fn session(
             let channel = connection.create_channel().await?;
             // First the limit: a consumer's buffer has none of its own.
             channel.basic_qos(subscription.prefetch, BasicQosOptions::default()).await?;
-            let consumer = channel
-                .basic_consume(
-                    subscription.queue.as_str().into(),
-                    CONSUMER.into(),
-                    BasicConsumeOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
-            channels.push((channel, consumer, subscription.handler.clone()));
+            let consumer = if *subscription.paused.borrow() {
+                None
+            } else {
+                Some(consume(&channel, &subscription.queue).await?)
+            };
+            channels.push((channel, consumer, subscription.clone()));
         }
         Ok::<_, QueueError>((created, channels))
     })
@@ -205,19 +253,12 @@ async fn session(
     observer.connected("consume", true);
     info!(queues = subscriptions.len(), "consuming");
 
-    let (channels, streams): (Vec<Channel>, Vec<_>) =
-        opened.1.into_iter().map(|(channel, consumer, handler)| (channel, (consumer, handler))).unzip();
+    let channels: Vec<Channel> = opened.1.iter().map(|(channel, ..)| channel.clone()).collect();
     // The first stream that ends or fails means the connection, or its queue, is gone.
-    let pumps = streams.into_iter().map(|(mut consumer, handler)| {
+    let pumps = opened.1.into_iter().map(|(channel, consumer, subscription)| {
         Box::pin(async move {
-            while let Some(delivery) = consumer.next().await {
-                match delivery {
-                    Ok(delivery) => handler(Delivery::receive(delivery)),
-                    Err(error) => {
-                        debug!(error = %error, "a consumer failed");
-                        break;
-                    }
-                }
+            if let Err(error) = pump(&channel, consumer, subscription).await {
+                debug!(error = %error, "a consumer failed");
             }
         })
     });

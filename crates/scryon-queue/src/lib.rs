@@ -6,7 +6,7 @@ mod link;
 mod publish;
 mod topology;
 
-pub use consume::{Consumers, Delivery, Subscription};
+pub use consume::{Consumers, Delivery, Subscription, never_paused};
 pub use lapin::Connection;
 pub use link::{QueueSettings, connect};
 pub use publish::{PUBLISH_DEADLINE, Published, Publisher};

@@ -13,6 +13,7 @@ pub mod serve;
 pub mod shell;
 pub mod slots;
 pub mod stage;
+pub mod switches;
 pub mod worker;
 
 pub use announce::{Announce, Mute};
@@ -21,4 +22,5 @@ pub use leases::Leases;
 pub use prometheus::Registry;
 pub use shell::{Context, Program, ProgramError, StoreLimits};
 pub use stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind, completed};
+pub use switches::{Switched, Switches};
 pub use worker::{Worker, WorkerParts};

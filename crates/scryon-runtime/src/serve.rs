@@ -29,6 +29,7 @@ impl WorkerKit {
             blobs: ctx.blobs.clone(),
             circuits: Circuits::new(ctx.store.clone(), metrics.clone()),
             metrics,
+            switches: ctx.switches.clone(),
             owner: ctx.owner.clone(),
             crash_at: ctx.config.telemetry.crash_at.as_deref().map(Arc::from),
         };

@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use crate::admin::{AdminState, serve};
 use crate::announce::Announce;
 use crate::owner::owner_name;
+use crate::switches::Switches;
 
 /// Exit codes, documented in docs/configuration.md of every program.
 const BAD_SETTINGS: u8 = 64;
@@ -98,6 +99,8 @@ pub struct Context {
     pub announcer: Arc<dyn Announce>,
     /// The publisher itself, for what only the sweeper does with it.
     pub publisher: Publisher,
+    /// What operators have switched.
+    pub switches: Switches,
     fatal: Arc<Mutex<Option<String>>>,
 }
 
@@ -223,6 +226,10 @@ impl Context {
             fatal: fatal.clone(),
         });
         let publisher = Publisher::start(queue.clone(), observer.clone());
+        note_start(&store, program.name, &config).await;
+        let switches = Switches::new(store.clone(), metrics.clone());
+        switches.read().await;
+        tokio::spawn(switches.clone().keep(stop.clone()));
         let context = Self {
             program: program.name,
             config: Arc::new(config),
@@ -236,6 +243,7 @@ impl Context {
             observer,
             announcer: Arc::new(publisher.clone()),
             publisher,
+            switches,
             fatal,
         };
         context.serve_admin(program.admin_port)?;
@@ -291,6 +299,29 @@ async fn wait_for_schema(store: &Store, stop: &CancellationToken) -> Result<bool
         if !patience.wait().await {
             return Ok(false);
         }
+    }
+}
+
+/// Says in the log of changes that this program started, and what is set otherwise than at the start before. Whoever
+/// looks for the cause of an incident looks there first; a start does not fail for want of it.
+async fn note_start(store: &Store, program: &str, config: &Config) {
+    let noted = async {
+        let before = store.change_latest("start", program).await?.unwrap_or_default();
+        let was = |name: &str| before["settings"].get(name).cloned().unwrap_or_default();
+        let now: serde_json::Map<String, serde_json::Value> =
+            config.shown.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
+        let gone = before["settings"].as_object().into_iter().flat_map(|s| s.keys());
+        let names = now.keys().chain(gone.filter(|name| !now.contains_key(*name)));
+        let changed: serde_json::Map<String, serde_json::Value> = names
+            .filter(|name| !before.is_null() && now.get(*name).cloned().unwrap_or_default() != was(name))
+            .map(|name| (name.clone(), serde_json::json!({"before": was(name), "after": now.get(name)})))
+            .collect();
+        let details =
+            serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "changed": changed, "settings": now});
+        store.change_note("start", program, details).await
+    };
+    if let Err(error) = noted.await {
+        warn!(error = %error, "the start was not noted in the log of changes");
     }
 }
 

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::circuits::Circuits;
 use crate::leases::LeaseGuard;
+use crate::switches::Switches;
 
 /// Most bytes of a stored document.
 const DOCUMENT_LIMIT: u64 = 64 << 20;
@@ -189,6 +190,8 @@ pub struct StageDeps {
     pub owner: Arc<str>,
     /// Which providers are asked.
     pub circuits: Circuits,
+    /// What operators have switched.
+    pub switches: Switches,
     /// Named point at which a test build ends itself.
     pub crash_at: Option<Arc<str>>,
 }

@@ -160,6 +160,7 @@ impl Shared {
                     queue: topology.queue(*kind, lane),
                     prefetch,
                     handler: Arc::new(move |delivery| shared.clone().receive(delivery)),
+                    paused: self.deps.switches.paused(*kind, lane),
                 });
             }
         }
@@ -330,7 +331,8 @@ impl Shared {
         let next = off.and_then(|e| self.continuation(e, hint.lane, claimant.hint_id, (hint.call_id, 0)));
         let (go_on, behind) = next.unzip();
         let beginning = Beginning {
-            assembles: self.stages.contains_key(&StageKind::Assembly),
+            assembles: self.stages.contains_key(&StageKind::Assembly)
+                && !self.deps.switches.now().is_paused(StageKind::Assembly, hint.lane),
             unprepared: off.is_some(),
             go_on,
         };

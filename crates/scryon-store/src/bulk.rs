@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Double, Timestamptz};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::db::{Bind, Statement, Store, StoreError};
 
 /// Which calls. Every part that is set narrows the choice; calls under way are never among them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CallFilter {
     pub tenant: Option<String>,
     /// A user's id, external id or e-mail address.
@@ -112,7 +113,20 @@ const RESET: &str = "with chosen as (
      update call_records r set status = 'QUEUED', force_paid = $2 from chosen where r.id = chosen.id
      returning r.id, r.created_at";
 
+/// Analysis alone, from the stored transcript, as its owner orders it.
+const REANALYZE: &str = "with chosen as (
+         select id, tenant_id, user_id, created_at from call_records where id = any($1) and status in ('COMPLETED', 'FAILED')
+         order by id for no key update skip locked)
+     select chosen.id, chosen.created_at from chosen, lateral call_reanalyze(tenant_id, user_id, id, 0) r where r.ready";
+
 impl Store {
+    /// Analyses the chosen calls again, in the backfill lane; gives how many. The dispatcher announces them.
+    pub async fn reanalyze_begin(&self, calls: &[ChosenCall]) -> Result<usize, StoreError> {
+        let ids = Bind::Uuids(calls.iter().map(|c| c.id).collect());
+        let begun: Vec<ChosenCall> = self.rows(Statement::new(REANALYZE).bind(ids)).await?;
+        Ok(begun.len())
+    }
+
     /// What new runs of the chosen calls would take.
     pub async fn reprocess_plan(&self, filter: &CallFilter) -> Result<Plan, StoreError> {
         let plan: Option<Plan> = self.row(chosen(&PLAN, filter)).await?;

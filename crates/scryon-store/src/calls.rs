@@ -102,6 +102,12 @@ impl OfCall for AcceptedRow {
 }
 
 #[derive(diesel::QueryableByName)]
+struct TenantRow {
+    #[diesel(sql_type = Text)]
+    tenant: String,
+}
+
+#[derive(diesel::QueryableByName)]
 struct YesRow {
     #[diesel(sql_type = Bool)]
     #[allow(dead_code, reason = "a row is the answer")]
@@ -354,6 +360,12 @@ impl Store {
     pub async fn call_delete(&self, owner: &Owner, id: CallId) -> Result<bool, StoreError> {
         let sql = "delete from call_records where tenant_id = $1 and user_id = $2 and id = $3 returning true as yes";
         Ok(self.row::<YesRow>(owned(sql, owner, id)).await?.is_some())
+    }
+
+    /// Deletes a call of whatever tenant, as [`Store::call_delete`]; gives its tenant. `None`: no such call.
+    pub async fn call_delete_any(&self, id: CallId) -> Result<Option<String>, StoreError> {
+        let sql = "delete from call_records where id = $1 returning tenant_id as tenant";
+        Ok(self.row::<TenantRow>(Statement::new(sql).bind(id)).await?.map(|r| r.tenant))
     }
 
     /// Where the owner's transcript or analysis lies. `None`: no such call.

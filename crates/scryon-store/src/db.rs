@@ -391,6 +391,7 @@ binds! {
     Uuids(Vec<Uuid>) => sql_types::Array<sql_types::Uuid>,
     Texts(Vec<String>) => sql_types::Array<sql_types::Text>,
     Ints(Vec<i32>) => sql_types::Array<sql_types::Integer>,
+    BigInts(Vec<i64>) => sql_types::Array<sql_types::BigInt>,
 }
 
 macro_rules! bind_plain {

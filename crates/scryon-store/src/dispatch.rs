@@ -51,14 +51,16 @@ const ADMIT: &str = "with recursive holders as (
      ), room as (
          select h.tenant_id, greatest(0, coalesce(t.max_in_flight, $3) - coalesce(f.n, 0)) as n
          from holders h join tenants t on t.id = h.tenant_id left join flight f on f.tenant_id = h.tenant_id
+         where not h.tenant_id = any($5)
      ), picked as (
          select p.id from room cross join lateral (
              select id from (
                  (select id, 0 as lane_order, created_at from call_records where tenant_id = room.tenant_id and status = 'QUEUED'
-                    and publish_due is null and lane = 'live' order by created_at limit least(room.n, $1))
+                    and publish_due is null and lane = 'live' and not 'live' = any($4) order by created_at limit least(room.n, $1))
                  union all
                  (select id, 1, created_at from call_records where tenant_id = room.tenant_id and status = 'QUEUED'
-                    and publish_due is null and lane = 'backfill' order by created_at limit least(room.n, $1))) both_lanes
+                    and publish_due is null and lane = 'backfill' and not 'backfill' = any($4)
+                  order by created_at limit least(room.n, $1))) both_lanes
              order by lane_order, created_at limit least(room.n, $1)) p
          limit $1
      ), locked as (
@@ -101,6 +103,20 @@ const EXPIRED_LEASES: &str = "with dead as (
          publish_due = case when j.current then now() + $2 * interval '1 second' end, publish_n = 1
      from judged j where r.call_id = j.call_id and r.run_no = j.run_no and r.stage = j.stage
      returning r.call_id, r.run_no, r.stage, j.lane, r.tenant_id, j.current";
+
+/// What is paused is not announced again and again: a call that waits for its start is held at admission, a stage looks
+/// again in half a minute. What lies in a queue stays there.
+const HOLD_STARTS: &str = "with due as (
+         select id from call_records where status = 'QUEUED' and publish_due <= now() and (lane = any($2) or tenant_id = any($3))
+         limit $1 for no key update skip locked)
+     update call_records r set publish_due = null, publish_n = 0 from due where r.id = due.id";
+
+const HOLD_STAGES: &str = "with due as (
+         select s.call_id, s.run_no, s.stage from call_stages s join call_records c on c.id = s.call_id
+         where s.state in ('PENDING', 'WAITING') and s.publish_due <= now() and (s.stage = any($2) or c.lane = any($3))
+         limit $1 for no key update of s skip locked)
+     update call_stages r set publish_due = now() + interval '30 seconds' from due
+     where r.call_id = due.call_id and r.run_no = due.run_no and r.stage = due.stage";
 
 /// Live stages of old runs and of calls that are over.
 const SUPERSEDE: &str = "with old as (
@@ -210,6 +226,29 @@ pub struct Announced {
     pub held: i32,
 }
 
+/// What operators keep back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paused {
+    pub stages: Vec<String>,
+    pub lanes: Vec<String>,
+    pub tenants: Vec<String>,
+}
+
+impl Paused {
+    /// Whether nothing is.
+    pub const fn is_empty(&self) -> bool {
+        self.stages.is_empty() && self.lanes.is_empty() && self.tenants.is_empty()
+    }
+
+    /// Lanes in which no run may begin: a run begins with preprocessing.
+    fn start_lanes(&self) -> Vec<String> {
+        if self.stages.iter().any(|s| s == StageKind::Preprocessing.as_str()) {
+            return Lane::ALL.map(|l| l.as_str().to_owned()).to_vec();
+        }
+        self.lanes.clone()
+    }
+}
+
 /// What one statement of the dispatcher found.
 #[derive(Debug, Default)]
 pub struct Due {
@@ -259,9 +298,33 @@ impl Store {
     }
 
     /// QUEUED calls held at admission for which there is room now.
-    pub async fn starts_admit(&self, batch: i32, tenant_cap: i32) -> Result<Due, StoreError> {
-        let statement = Statement::new(ADMIT).bind(batch).bind(ANNOUNCE_AGAIN).bind(tenant_cap);
+    pub async fn starts_admit(
+        &self,
+        batch: i32,
+        tenant_cap: i32,
+        paused: &Paused,
+    ) -> Result<Due, StoreError> {
+        let statement = Statement::new(ADMIT)
+            .bind(batch)
+            .bind(ANNOUNCE_AGAIN)
+            .bind(tenant_cap)
+            .bind(Bind::Texts(paused.start_lanes()))
+            .bind(Bind::Texts(paused.tenants.clone()));
         self.due(statement, batch, Announce::Starts(HintReason::Upload)).await
+    }
+
+    /// Keeps back what is paused.
+    pub async fn paused_hold(&self, batch: i32, paused: &Paused) -> Result<(), StoreError> {
+        let starts = Statement::new(HOLD_STARTS)
+            .bind(batch)
+            .bind(Bind::Texts(paused.start_lanes()))
+            .bind(Bind::Texts(paused.tenants.clone()));
+        self.execute(starts).await?;
+        let stages = Statement::new(HOLD_STAGES)
+            .bind(batch)
+            .bind(Bind::Texts(paused.stages.clone()))
+            .bind(Bind::Texts(paused.lanes.clone()));
+        self.execute(stages).await.map(|_| ())
     }
 
     /// PENDING stages whose announcement is overdue (`busy` as for starts), and WAITING ones that want a poll.

@@ -2,6 +2,7 @@
 //! aggregate; a claim is one statement, a finish is one transaction in one round trip.
 
 mod actions;
+mod audit;
 mod batch;
 mod bulk;
 mod callbacks;
@@ -17,14 +18,17 @@ mod finish;
 mod heartbeat;
 mod idempotency;
 mod jobs;
+mod keys;
 mod lease;
 mod migrate;
 mod orphans;
 mod outcome;
 mod retention;
+mod switches;
 mod users;
 
 pub use actions::ActionItemRow;
+pub use audit::{Audit, AuditRow, Change, Impact};
 pub use bulk::{CallFilter, ChosenCall, Plan};
 pub use callbacks::{Callback, CallbackEffect};
 pub use calls::{
@@ -35,17 +39,19 @@ pub use claim::{ANNOUNCE_AGAIN, Beginning, Claimant, LEASE, OWNER_SILENCE, Uncla
 pub use controls::{EventRow, Ordered, Reanalysis, StuckCall};
 pub use costs::{CallCost, TenantCost};
 pub use db::{Store, StoreError, StoreSettings};
-pub use dead_letters::DeadLetter;
-pub use dispatch::{Announced, CallCount, Due, LEADERSHIP};
+pub use dead_letters::{DeadLetter, DeadLetterRow};
+pub use dispatch::{Announced, CallCount, Due, LEADERSHIP, Paused};
 pub use finish::{
     Advanced, AnalysisEffects, Continuation, JobSettlement, OutputObject, StageEvent, StageOutput,
 };
 pub use heartbeat::HeldLease;
 pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState};
 pub use jobs::{Purchase, RebuyCause};
+pub use keys::{ApiKey, KeyHolder, KeyUse};
 pub use lease::{
     AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow, SubmittedJob,
 };
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
 pub use retention::Tombstone;
+pub use switches::{Sweep, Switch, SwitchOrder};
 pub use users::User;

@@ -28,12 +28,17 @@ impl Store {
     /// Applies what is pending, oldest first; running it twice, or on two machines at once, is safe.
     /// Gives the versions it applied.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.with_harness(|harness| {
-            harness
-                .run_pending_migrations(MIGRATIONS)
-                .map(|done| done.iter().map(ToString::to_string).collect())
-        })
-        .await
+        let applied: Vec<String> = self
+            .with_harness(|harness| {
+                harness
+                    .run_pending_migrations(MIGRATIONS)
+                    .map(|done| done.iter().map(ToString::to_string).collect())
+            })
+            .await?;
+        if !applied.is_empty() {
+            self.change_note("migration", "scryon", serde_json::json!({"applied": applied})).await?;
+        }
+        Ok(applied)
     }
 
     /// Takes every migration back, newest first. For tests and for a machine that is to be emptied.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scryon_queue::{Consumers, Delivery, Subscription, Topology};
+use scryon_queue::{Consumers, Delivery, Subscription, Topology, never_paused};
 use scryon_runtime::retry::Patience;
 use scryon_store::DeadLetter;
 use serde_json::Value;
@@ -22,6 +22,7 @@ pub(crate) fn drain(sweeper: &Sweeper) -> Consumers {
             let sweeper = shared.clone();
             tokio::spawn(async move { keep(&sweeper, delivery).await });
         }),
+        paused: never_paused(),
     };
     Consumers::start(sweeper.ctx.queue.clone(), vec![subscription], sweeper.ctx.observer.clone())
 }

@@ -72,6 +72,10 @@ async fn tick(sweeper: &Sweeper) -> Result<(), StoreError> {
     if !sweeper.ctx.announcer.is_connected() {
         return Ok(());
     }
+    let paused = &sweeper.ctx.switches.now().paused;
+    if !paused.is_empty() {
+        store.paused_hold(BATCH, paused).await?;
+    }
     let busy = busy_queues(sweeper).await;
     for find in [Find::OverdueStarts, Find::HeldStarts, Find::DueStages] {
         repeat(sweeper, find, &busy).await?;
@@ -118,7 +122,7 @@ impl Find {
             Self::OverdueStarts => store.starts_overdue(BATCH, busy).await,
             Self::HeldStarts => {
                 let cap = i32::try_from(sweeper.settings().tenant_max_in_flight.0).unwrap_or(i32::MAX);
-                store.starts_admit(BATCH, cap).await
+                store.starts_admit(BATCH, cap, &sweeper.ctx.switches.now().paused).await
             }
             Self::DueStages => store.stages_due(BATCH, busy).await,
             Self::OldStages => store.stages_supersede(BATCH).await,
@@ -188,8 +192,10 @@ async fn compare(sweeper: &Sweeper, empty: &mut HashMap<(StageKind, Lane), u32>)
                 .announced
                 .with_label_values(&[stage.as_str(), lane.as_str()])
                 .set(i64::from(waiting));
+            // What is kept back is not announced, and an empty queue has lost nothing.
+            let paused = sweeper.ctx.switches.now().is_paused(stage, lane);
             let lost = match row {
-                Some(Announced { announced, held: 0, .. }) if *announced > 0 => {
+                Some(Announced { announced, held: 0, .. }) if *announced > 0 && !paused => {
                     matches!(sweeper.ctx.publisher.depth(stage, lane).await, Ok(0))
                 }
                 _ => false,

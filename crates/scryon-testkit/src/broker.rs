@@ -56,6 +56,14 @@ impl BrokerConnection {
             .expect("a queue can be declared");
     }
 
+    /// Messages that lie in a queue.
+    pub async fn depth(&self, queue: &str) -> u32 {
+        let channel = self.0.create_channel().await.expect("a channel");
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        queue.expect("the queue is there").message_count()
+    }
+
     /// Takes the next message out of a queue, if there is one.
     pub async fn take(&self, queue: &str) -> Option<Peeked> {
         let channel = self.0.create_channel().await.expect("a channel");

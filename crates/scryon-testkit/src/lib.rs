@@ -12,6 +12,7 @@ mod dice;
 mod gate;
 mod process;
 mod servers;
+mod storage;
 mod wait;
 
 pub use app::{Parts, TestApp, TestOptions};
@@ -27,4 +28,5 @@ pub use scryon_simulator::{
     CallbackFault, Fault, HostedOptions, JobFault, Purchase, SANDBOX_SECRET, Simulator,
 };
 pub use servers::{Pair, Servers};
+pub use storage::objects;
 pub use wait::{elapse, eventually, eventually_within};

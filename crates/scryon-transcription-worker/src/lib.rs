@@ -33,7 +33,9 @@ pub fn stages(
             StageKind::Transcription => {
                 stages.push(Arc::new(transcription::Transcription::new(&ctx.config, &kit.http)?));
             }
-            StageKind::Assembly => stages.push(Arc::new(scryon_assembly::Assembly::new(&ctx.config))),
+            StageKind::Assembly => {
+                stages.push(Arc::new(scryon_assembly::Assembly::new(&ctx.config, kit.deps.switches.clone())));
+            }
             StageKind::Diarization | StageKind::Analysis => {}
         }
     }

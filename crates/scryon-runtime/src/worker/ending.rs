@@ -63,6 +63,10 @@ impl Shared {
             return None;
         }
         let kind = entry.next?;
+        // Paused by an operator: it stays in its queue, where it is seen.
+        if self.deps.switches.now().is_paused(kind, lane) {
+            return None;
+        }
         let next = self.stages.get(&kind)?;
         let slot = next.slots.try_acquire(lane)?;
         let intent = self.intent(next, call_id, run_no);
