@@ -1,6 +1,6 @@
 # `make demo` and `make test` need a Rust toolchain and nothing else; see README.md.
 SHELL := /bin/bash
-.PHONY: help demo up down test test-unit test-integration test-faults test-sdks soak mutants bench lint fmt docs services
+.PHONY: help demo up down test test-unit test-integration test-faults test-sdks test-runbooks soak mutants bench lint fmt docs services
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -28,6 +28,9 @@ test-faults:     ## tests that kill programs and stop servers
 
 test-sdks:       ## the providers' own Python clients against the simulator
 	@tests/run.sh sdks
+
+test-runbooks:   ## every operators' page executed as printed: trouble, remedy, seconds
+	@tests/run.sh runbooks
 
 soak:            ## everything at once for MINUTES=10, faults chosen by SEED=1, then the checker
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_SEED=$(or $(SEED),1) tests/run.sh soak

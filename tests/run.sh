@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests and prints their counts.
 #
-#   run.sh all|unit|sdks|integration|faults|soak
+#   run.sh all|unit|sdks|integration|runbooks|faults|soak
 #
 # One build of the whole workspace serves every step: selecting single packages would build their
 # dependencies again with fewer features.
@@ -20,7 +20,7 @@ step() { # NAME COMMAND...
 }
 
 what=${1:-all}
-case $what in all | unit | sdks | integration | faults | soak) ;; *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64 ;; esac
+case $what in all | unit | sdks | integration | runbooks | faults | soak) ;; *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64 ;; esac
 printf '== build\n'
 cargo test --workspace --no-run --quiet || exit 1
 cargo build --workspace --bins --quiet || exit 1
@@ -35,6 +35,8 @@ case $what in all | unit) step 'unit, property and snapshot tests' cargo test --
 case $what in all | sdks) step 'published clients of providers' tests/sdks/run.sh ;; esac
 # They wait for servers more than they compute.
 case $what in all | integration) step 'integration tests' cargo test --workspace --test integration --no-fail-fast -- --test-threads=6 ;; esac
+# Whole stacks of programs, two at a time. Their figures are part of the result.
+case $what in all | runbooks) step 'runbooks, executed' cargo test --workspace --test runbooks --no-fail-fast -- --test-threads=2 --nocapture ;; esac
 # One at a time: they kill, stop and load.
 case $what in all | faults) step 'fault tests' cargo test --workspace --test faults --no-fail-fast -- --test-threads=1 ;; esac
 # Minutes of everything at once; three of them here, more with `make soak MINUTES=…`.

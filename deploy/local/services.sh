@@ -4,7 +4,7 @@
 #   services.sh up [NAME]              find or start a pair; writes var/services/NAME.env (default name: main)
 #   services.sh own NAME               start a pair of our own, never a found one (fault tests stop and kill it)
 #   services.sh stop|start|kill NAME postgres|rabbitmq     only for pairs of our own
-#   services.sh tools                  ffmpeg and pocketsphinx, installed where that is possible
+#   services.sh tools                  ffmpeg, pocketsphinx, psql, curl, openssl, installed where that is possible
 #   services.sh python                 Python 3 with venv, installed where that is possible
 #   services.sh down                   stop every pair this clone started and delete its data
 #
@@ -273,8 +273,12 @@ tools() {
   has ffmpeg && has ffprobe || missing+=(ffmpeg)
   has pocketsphinx_continuous || has pocketsphinx || missing+=(pocketsphinx)
   [ -d /usr/share/pocketsphinx/model/en-us ] || missing+=(pocketsphinx-en-us)
+  # What the runbooks' steps use.
+  has psql || missing+=(postgresql-client)
+  has curl || missing+=(curl)
+  has openssl || missing+=(openssl)
   [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}" \
-    || say "not installed: ${missing[*]}. Without ffmpeg calls run on the original audio; without pocketsphinx set SCRYON_WHISPER_MODEL. On Debian: apt-get install ${missing[*]}"
+    || say "not installed: ${missing[*]}. Without ffmpeg calls run on the original audio; without pocketsphinx set SCRYON_WHISPER_MODEL; the runbooks need psql, curl and openssl. On Debian: apt-get install ${missing[*]}"
 }
 
 python() {

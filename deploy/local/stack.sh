@@ -5,7 +5,12 @@
 #   stack.sh up            build, start what does not run, write var/dev.env
 #   stack.sh demo [AUDIO]  up, then take one recording through and print what came out; with
 #                          PROVIDERS=simulator on hosted engines that a simulator plays
+#   stack.sh set NAME=VALUE…      keep settings for the programs and restart those whose settings changed:
+#   stack.sh unset NAME…          what `railway variables set` or `kubectl set env` is elsewhere
 #   stack.sh down          stop the programs, then the servers, and delete what they left
+#
+# STACK_VAR names another folder than var/ for a second stack; STACK_BUILD=no uses the programs as they are;
+# DATABASE_URL and AMQP_URL together name its servers.
 #
 # var/dev.env can be sourced by sh: API_URL, DATABASE_URL, AMQP_URL, METRICS_URLS ('name=url …') and
 # PIDS ('scryon-api=123 …'). Settings of the environment reach the programs as they are.
@@ -14,16 +19,18 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 services=$root/deploy/local/services.sh
 profile=${PROFILE:-debug}
-bin=$root/target/$profile
+bin=${STACK_BIN:-$root/target/$profile}
+var=${STACK_VAR:-$root/var}
 programs=(scryon-api scryon-transcription-worker scryon-diarization-worker scryon-analysis-worker scryon-sweeper)
-env_file=$root/var/dev.env
-log=$root/var/log
+env_file=$var/dev.env
+log=$var/log
 
 say() { printf '[stack] %s\n' "$*" >&2; }
 die() { printf '[stack] %s\n' "$*" >&2; exit 1; }
 pause() { read -rt 0.1 <> <(:) || true; }
 
 build() {
+  [ "${STACK_BUILD:-yes}" != no ] || return 0
   command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs and run the command again"
   say "building ($profile; a first build takes minutes)"
   local flags=(--workspace --bins)
@@ -34,9 +41,9 @@ build() {
 # ---- programs ------------------------------------------------------------------------------------------
 pid_of() { # PROGRAM: its id, if what runs under it is a program of this clone
   local pid
-  pid=$(cat "$root/var/run/$1" 2>/dev/null) || return 1
+  pid=$(cat "$var/run/$1" 2>/dev/null) || return 1
   [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
-  case $(readlink "/proc/$pid/exe" 2>/dev/null) in "$root"/target/*/"$1"*) echo "$pid" ;; *) return 1 ;; esac
+  case $(readlink "/proc/$pid/exe" 2>/dev/null) in "$bin/$1"* | "$root"/target/*/"$1"*) echo "$pid" ;; *) return 1 ;; esac
 }
 address_of() { # PROGRAM WORDS: where it says that it listens
   grep -F "$2" "$log/$1.log" | sed -n 's/.*address=\([^ ]*\).*/\1/p' | tail -n 1
@@ -44,7 +51,7 @@ address_of() { # PROGRAM WORDS: where it says that it listens
 start() { # PROGRAM ARGUMENTS
   pid_of "$1" >/dev/null && return 0
   (cd "$root" && exec setsid "$bin/$1" "${@:2}" >"$log/$1.log" 2>&1 </dev/null) &
-  echo $! >"$root/var/run/$1"
+  echo $! >"$var/run/$1"
 }
 is_up() { # PROGRAM
   pid_of "$1" >/dev/null || die "$1 ended: $(tail -n 3 "$log/$1.log")"
@@ -58,6 +65,28 @@ answers() { # HOST:PORT PATH: 200
 }
 free_or_any() { if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then echo 0; else echo "$1"; fi; }
 
+as_operator() { # DATABASE_URL: the same login in the role that operators have
+  case $1 in
+    *options=*) printf %s "${1/options=/options=-crole%3Dscryon_operator%20}" ;;
+    *\?*) printf '%s&options=-crole%%3Dscryon_operator' "$1" ;;
+    *) printf '%s?options=-crole%%3Dscryon_operator' "$1" ;;
+  esac
+}
+
+# Settings that outlive a command, as those of a platform do.
+settings() { # set NAME=VALUE… | unset NAME…
+  local word=$1 setting name; shift
+  [ $# -gt 0 ] || die "$word needs a setting"
+  mkdir -p "$var"; touch "$var/settings.env"; chmod 600 "$var/settings.env"
+  for setting in "$@"; do
+    name=${setting%%=*}
+    [[ $name =~ ^[A-Z][A-Z0-9_]*$ ]] || die "$name is no name of a setting"
+    sed -i "/^$name=/d" "$var/settings.env"
+    [ "$word" = unset ] || printf '%s=%q\n' "$name" "${setting#*=}" >>"$var/settings.env"
+    [ "$word" = set ] || unset "$name"
+  done
+}
+
 stop_programs() { # [PROGRAM…]: these, or all
   local program pid deadline=$((SECONDS + 40))
   [ $# -gt 0 ] || set -- "${programs[@]}" scryon-simulator
@@ -69,27 +98,32 @@ stop_programs() { # [PROGRAM…]: these, or all
       if [ $SECONDS -ge $deadline ]; then say "$program did not stop in time and is killed"; kill -KILL "$pid" 2>/dev/null || true; fi
       pause
     done
-    rm -f "$root/var/run/$program"
+    rm -f "$var/run/$program"
   done
-  rm -f "$env_file"
 }
 
 up() {
-  mkdir -p "$log" "$root/var/run"
+  mkdir -p "$log" "$var/run"
   build
-  export SERVICES_CLI=$bin/scryon
-  "$services" tools
-  "$services" up main
-  . "$root/var/services/main.env"
+  if [ -r "$var/settings.env" ]; then set -a; . "$var/settings.env"; set +a; fi
+  if [ -z "${STACK_VAR:-}" ]; then
+    export SERVICES_CLI=$bin/scryon
+    "$services" tools
+    "$services" up main
+    . "$root/var/services/main.env"
+  fi
   export DATABASE_URL AMQP_URL
-  export OBJECT_STORAGE_LOCAL_PATH=${OBJECT_STORAGE_LOCAL_PATH:-$root/var/storage}
+  export OBJECT_STORAGE_LOCAL_PATH=${OBJECT_STORAGE_LOCAL_PATH:-$var/storage}
   mkdir -p "$OBJECT_STORAGE_LOCAL_PATH"
   "$bin/scryon" migrate >&2
   # Programs that already run keep their ports; a newer build or other settings replace them.
   local settings; settings=$({ env | grep -E '^(SCRYON_|LEMONFOX_|PYANNOTE_|LLM_|OBJECT_STORAGE_|DATABASE_URL|AMQP_URL|MAX_|SERVER_)' | sort; stat -c %Y "${programs[@]/#/$bin/}"; } | sha256sum)
-  [ "$settings" = "$(cat "$root/var/run/settings" 2>/dev/null)" ] || stop_programs "${programs[@]}"
-  printf %s "$settings" >"$root/var/run/settings"
-  export SCRYON_ADMIN_PORT=0 SERVER_PORT=${SERVER_PORT:-$(free_or_any 8080)}
+  [ "$settings" = "$(cat "$var/run/settings" 2>/dev/null)" ] || stop_programs "${programs[@]}"
+  printf %s "$settings" >"$var/run/settings"
+  # The API keeps its address over a restart.
+  [ -n "${SERVER_PORT:-}" ] || SERVER_PORT=$(cat "$var/run/port" 2>/dev/null) || SERVER_PORT=0
+  [ "$SERVER_PORT" != 0 ] || [ -n "${STACK_VAR:-}" ] || SERVER_PORT=$(free_or_any 8080)
+  export SCRYON_ADMIN_PORT=0 SERVER_PORT
   local program metrics='' pids='' deadline=$((SECONDS + 60))
   for program in "${programs[@]}"; do start "$program"; done
   for program in "${programs[@]}"; do
@@ -100,10 +134,13 @@ up() {
     metrics+="$program=http://$(address_of "$program" 'admin port open')/metrics "
     pids+="$program=$(pid_of "$program") "
   done
+  local api; api=$(address_of scryon-api 'API open')
+  printf %s "${api##*:}" >"$var/run/port"
   cat >"$env_file" <<EOF
-API_URL='http://$(address_of scryon-api 'API open')'
+API_URL='http://$api'
 DATABASE_URL='$DATABASE_URL'
 AMQP_URL='$AMQP_URL'
+OPERATOR_URL='$(as_operator "$DATABASE_URL")'
 METRICS_URLS='${metrics% }'
 PIDS='${pids% }'
 EOF
@@ -112,7 +149,7 @@ EOF
 # Hosted engines that a simulator plays: it says which settings lead to it.
 with_simulator() {
   local deadline=$((SECONDS + 30)) setting
-  mkdir -p "$log" "$root/var/run"
+  mkdir -p "$log" "$var/run"
   build
   start scryon-simulator 127.0.0.1:0 --sandbox
   until grep -q '^SCRYON_WEBHOOK_SECRET=' "$log/scryon-simulator.log" 2>/dev/null; do
@@ -162,12 +199,19 @@ take() { # AUDIO
 }
 
 case ${1:-} in
-  up) up; say "the stack runs; its addresses and process ids are in var/dev.env"; cat "$env_file" ;;
+  up)
+    if [ "${PROVIDERS:-}" = simulator ]; then
+      with_simulator
+      mapfile -t played < <(grep -E '^[A-Z_]+=' "$log/scryon-simulator.log")
+      settings set "${played[@]}" "SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS=1"
+    fi
+    up; say "the stack runs; its addresses and process ids are in ${env_file#"$root"/}"; cat "$env_file" ;;
   demo) demo "${2:-}" ;;
+  set | unset) settings "$@"; STACK_BUILD=no up; say "the programs run with these settings" ;;
   down)
     stop_programs
-    "$services" down
-    rm -rf "$root/var/log" "$root/var/run" "$root/var/storage"
+    [ -n "${STACK_VAR:-}" ] || "$services" down
+    rm -rf "$log" "$var/run" "$var/storage" "$var/settings.env" "$env_file"
     say "nothing of this clone runs any more" ;;
   *) sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
 esac

@@ -69,7 +69,7 @@ async fn among_a_million_calls_the_stuck_ones_are_found_by_an_index_and_a_tick_t
         (
             "starts_admit",
             median(async || {
-                drop(store.starts_admit(500, 2_000, &scryon_store::Paused::default()).await.unwrap())
+                drop(store.starts_admit(500, 2_000, &scryon_store::Paused::default()).await.unwrap());
             })
             .await,
         ),

@@ -10,6 +10,7 @@ mod operators;
 mod output;
 mod provider;
 mod reprocess;
+mod runbook;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -125,6 +126,8 @@ enum Command {
     /// See which providers are asked, and switch them, in the database (DATABASE_URL).
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    /// Read, run and practise the operators' runbooks.
+    Runbook(runbook::RunbookArguments),
     #[command(flatten)]
     Operator(OperatorCommand),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
@@ -210,6 +213,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Reanalyze { ids } => controls::order(&api()?, &output, Order::Reanalyze, &ids).await,
         Command::Delete { ids, yes: _ } => controls::order(&api()?, &output, Order::Delete, &ids).await,
         Command::Events { id, follow } => controls::events(&api()?, &output, &id, follow).await,
+        Command::Runbook(arguments) => runbook::runbook(&output, arguments).await,
         Command::Operator(command) => operators::operate(&desk()?, &output, command).await,
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Provider(command) => provider::provider(&output, command).await,

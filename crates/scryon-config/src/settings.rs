@@ -18,6 +18,8 @@ settings! {
         allow_unauthenticated: bool = "SCRYON_ALLOW_UNAUTHENTICATED", "false";
         /// Keys accepted in X-Scryon-Api-Key (or X-API-Key); while it is set every call needs one. Two at once make a roll-over.
         api_keys: SecretList = "SCRYON_API_KEY", "", secret;
+        /// Key of a tenant with the scope `admin`. The command line sends it with operators' orders; programs do not use it.
+        admin_key: Secret = "SCRYON_ADMIN_KEY", "", secret;
         /// Largest recording.
         max_file_size: ByteSize = "MAX_FILE_SIZE", "50MB";
         /// Largest request: the recording and its metadata.

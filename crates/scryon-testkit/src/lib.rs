@@ -27,6 +27,6 @@ pub use process::{Stack, StackProgram, scryon_command};
 pub use scryon_simulator::{
     CallbackFault, Fault, HostedOptions, JobFault, Purchase, SANDBOX_SECRET, Simulator,
 };
-pub use servers::{Pair, Servers};
+pub use servers::{Pair, Servers, repository};
 pub use storage::objects;
 pub use wait::{elapse, eventually, eventually_within};

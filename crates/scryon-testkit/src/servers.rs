@@ -27,6 +27,10 @@ impl Servers {
 }
 
 /// The folder of the clone.
+pub fn repository() -> PathBuf {
+    root()
+}
+
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
