@@ -2,12 +2,14 @@
 //! that is not allowed, or a `SCRYON_*` nobody knows, stops the start before a port opens.
 
 mod prices;
+mod rates;
 pub mod registry;
 mod settings;
 pub mod telemetry;
 pub mod value;
 
 pub use prices::{Price, Prices, Rate};
+pub use rates::RequestRates;
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
     ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings,

@@ -234,10 +234,10 @@ fn refused(
         s if s.is_redirection() => unavailable(message),
         s if should_retry == Some(b"false") && may_pass(s) => unavailable(message),
         StatusCode::TOO_MANY_REQUESTS => {
-            ProviderError::Throttled { engine, pause: pause.unwrap_or(USUAL_PAUSE) }
+            ProviderError::Throttled { engine, pause: pause.unwrap_or(USUAL_PAUSE), asked: pause.is_some() }
         }
         StatusCode::SERVICE_UNAVAILABLE if pause.is_some() => {
-            ProviderError::Throttled { engine, pause: pause.unwrap_or_default() }
+            ProviderError::Throttled { engine, pause: pause.unwrap_or_default(), asked: true }
         }
         s if should_retry == Some(b"true") || may_pass(s) => ProviderError::Transient { engine, message },
         _ => ProviderError::Rejected { engine, message },

@@ -6,6 +6,7 @@ pub mod audio;
 pub mod circuits;
 pub mod crash;
 pub mod engines;
+pub mod gate;
 pub mod leases;
 pub mod owner;
 pub mod retry;
@@ -17,7 +18,8 @@ pub mod worker;
 
 pub use announce::{Announce, Mute};
 pub use circuits::{Admission, Circuits};
-pub use leases::Leases;
+pub use gate::Gates;
+pub use leases::{Leases, Process};
 pub use prometheus::Registry;
 pub use shell::{Context, Program, ProgramError, StoreLimits};
 pub use stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind, completed};

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::circuits::Circuits;
+use crate::gate::Gates;
 use crate::leases::LeaseGuard;
 
 /// Most bytes of a stored document.
@@ -92,6 +93,8 @@ pub struct StageError {
     pub engine: Option<&'static str>,
     /// How the purchase of this attempt ended.
     pub job: Option<JobEnd>,
+    /// An operator said not to wait for this provider where it asks for a pause.
+    pub hurried: bool,
 }
 
 /// The closed set the loop branches on.
@@ -112,7 +115,7 @@ pub enum StageErrorKind {
 impl StageError {
     /// An error without a purchase.
     pub fn new(kind: StageErrorKind, code: &'static str, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), code, engine: None, job: None }
+        Self { kind, what: what.into(), code, engine: None, job: None, hurried: false }
     }
 
     /// With the purchase that ended.
@@ -189,6 +192,8 @@ pub struct StageDeps {
     pub owner: Arc<str>,
     /// Which providers are asked.
     pub circuits: Circuits,
+    /// How many requests they get.
+    pub gates: Gates,
     /// Named point at which a test build ends itself.
     pub crash_at: Option<Arc<str>>,
 }

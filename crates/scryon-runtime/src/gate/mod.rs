@@ -1,0 +1,250 @@
+//! The gate in front of each hosted engine: who may ask it now, who waits a moment in hand, who is put off in its row.
+
+mod limiter;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use scryon_config::RequestRates;
+use scryon_domain::stage::StageKind;
+use scryon_metrics::WorkerMetrics;
+use scryon_providers::ProviderError;
+use scryon_store::Store;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use limiter::{Entry, Limiter, Outcome, PATIENCE};
+
+/// How often the processes that share a rate are counted.
+const COUNT: Duration = Duration::from_secs(2);
+
+/// Why a request is not made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutOff {
+    pub wait: Duration,
+    /// The provider has asked for it; else it is a limit of ours.
+    pub throttled: bool,
+}
+
+/// The gates of this process; cheap to clone.
+#[derive(Clone)]
+pub struct Gates {
+    metrics: WorkerMetrics,
+    rates: Arc<RequestRates>,
+    doors: Arc<Mutex<HashMap<String, Arc<Door>>>>,
+}
+
+#[derive(Debug)]
+struct Door {
+    engine: String,
+    state: Mutex<State>,
+    left: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    limiter: Limiter,
+    waiting: u32,
+}
+
+impl std::fmt::Debug for Gates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gates").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to make one request.
+#[derive(Debug)]
+pub struct Permit {
+    gates: Gates,
+    door: Arc<Door>,
+    since: Instant,
+    used: bool,
+}
+
+impl Gates {
+    /// Open gates.
+    pub fn new(rates: RequestRates, metrics: WorkerMetrics) -> Self {
+        Self { metrics, rates: Arc::new(rates), doors: Arc::default() }
+    }
+
+    fn door(&self, engine: &str) -> Arc<Door> {
+        let mut doors = lock(&self.doors);
+        if let Some(door) = doors.get(engine) {
+            return door.clone();
+        }
+        let mut limiter = Limiter::new(Instant::now());
+        limiter.set_rate(self.rates.per_second(engine));
+        let state = Mutex::new(State { limiter, waiting: 0 });
+        let door = Arc::new(Door { engine: engine.to_owned(), state, left: Notify::new() });
+        doors.insert(engine.to_owned(), door.clone());
+        door
+    }
+
+    /// Whether nothing limits requests now: then the purchase is recorded with the claim.
+    pub fn is_free(&self, engine: &str) -> bool {
+        lock(&self.door(engine).state).limiter.is_free(Instant::now())
+    }
+
+    /// Asks to make a request, and waits a moment where others are about to end.
+    pub async fn enter(&self, engine: &str, retry: bool) -> Result<Permit, PutOff> {
+        let door = self.door(engine);
+        let patient_until = Instant::now() + PATIENCE;
+        let mut place: Option<Place> = None;
+        loop {
+            // Before the look, so that whoever leaves after it is noticed.
+            let left = door.left.notified();
+            let now = Instant::now();
+            let wait = {
+                let mut state = lock(&door.state);
+                match state.limiter.enter(retry, now) {
+                    Entry::At(at) => {
+                        self.show(&door, &state.limiter);
+                        drop(state);
+                        let permit =
+                            Permit { gates: self.clone(), door: door.clone(), since: at, used: false };
+                        tokio::time::sleep_until(at.into()).await;
+                        return Ok(permit);
+                    }
+                    Entry::Crowded if now < patient_until => {
+                        if place.is_none() && state.waiting < state.limiter.may_wait() {
+                            state.waiting += 1;
+                            place = Some(Place(door.clone()));
+                        }
+                        place.is_none().then(|| state.limiter.come_back(now))
+                    }
+                    Entry::Crowded => Some(state.limiter.come_back(now)),
+                    Entry::Later(wait) => Some(wait),
+                }
+            };
+            if let Some(wait) = wait {
+                let throttled = lock(&door.state).limiter.is_throttled(now);
+                self.metrics.provider_put_off.with_label_values(&[engine]).inc();
+                return Err(PutOff { wait, throttled });
+            }
+            let _left_or_late = tokio::time::timeout_at(patient_until.into(), left).await;
+        }
+    }
+
+    /// For a request that must not wait.
+    pub fn enter_anyway(&self, engine: &str) -> Permit {
+        let door = self.door(engine);
+        {
+            let mut state = lock(&door.state);
+            state.limiter.enter_anyway();
+            self.show(&door, &state.limiter);
+        }
+        Permit { gates: self.clone(), door, since: Instant::now(), used: false }
+    }
+
+    fn show(&self, door: &Door, limiter: &Limiter) {
+        let labels = &[door.engine.as_str()];
+        self.metrics.provider_in_flight.with_label_values(labels).set(i64::from(limiter.in_flight()));
+        let limit = limiter.limit().map_or(0, i64::from);
+        self.metrics.provider_limit.with_label_values(labels).set(limit);
+    }
+
+    /// Keeps this process's part of each rate up to date, until told to stop.
+    pub async fn keep(self, store: Store, stop: CancellationToken) {
+        if self.rates.is_empty() {
+            return;
+        }
+        loop {
+            // While Postgres is away the last count holds.
+            if let Ok(processes) = store.stages_of_processes().await {
+                for (engine, per_second) in self.rates.all() {
+                    let share = per_second / sharers(engine, &processes) as f64;
+                    lock(&self.door(engine).state).limiter.set_rate(Some(share));
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(COUNT) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Processes among which an engine's rate is divided: those that work on a stage of it, this one at least.
+fn sharers(engine: &str, processes: &[Vec<String>]) -> usize {
+    let stages: &[StageKind] = match engine {
+        "llm" => &[StageKind::Analysis],
+        "pyannote" => &[StageKind::Diarization],
+        "fake" => &[StageKind::Transcription, StageKind::Diarization, StageKind::Analysis],
+        _ => &[StageKind::Transcription],
+    };
+    let works = |of: &&Vec<String>| of.iter().any(|s| stages.iter().any(|kind| kind.as_str() == s));
+    processes.iter().filter(works).count().max(1)
+}
+
+impl Permit {
+    /// Takes in how the request ended. Gives how long its call waits, where the provider asked for a pause.
+    pub fn end(mut self, error: Option<&ProviderError>) -> Option<Duration> {
+        self.used = true;
+        let outcome = match error {
+            None => Outcome::Success,
+            Some(ProviderError::Throttled { pause, asked, .. }) => {
+                self.gates.metrics.provider_throttled.with_label_values(&[self.door.engine.as_str()]).inc();
+                Outcome::Throttled { asked: asked.then_some(*pause) }
+            }
+            Some(_) => Outcome::Other,
+        };
+        let wait = {
+            let mut state = lock(&self.door.state);
+            let wait = state.limiter.leave(self.since, outcome, Instant::now());
+            self.gates.show(&self.door, &state.limiter);
+            wait
+        };
+        self.door.left.notify_waiters();
+        wait
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.used {
+            {
+                let mut state = lock(&self.door.state);
+                state.limiter.leave_unused();
+                self.gates.show(&self.door, &state.limiter);
+            }
+            self.door.left.notify_waiters();
+        }
+    }
+}
+
+/// A place among those who wait in hand.
+struct Place(Arc<Door>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.waiting = state.waiting.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_shared_by_those_who_work_on_the_engines_stage() {
+        let process = |stages: &[&str]| stages.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let alive = [
+            process(&["preprocessing", "transcription", "assembly"]),
+            process(&["transcription"]),
+            process(&["analysis"]),
+            process(&[]),
+        ];
+        let cases = [("lemonfox", 2), ("llm", 1), ("pyannote", 1), ("fake", 3)];
+        for (engine, expected) in cases {
+            assert_eq!(sharers(engine, &alive), expected, "{engine}");
+        }
+        assert_eq!(sharers("lemonfox", &[]), 1, "this process is there before its first beat");
+    }
+}
