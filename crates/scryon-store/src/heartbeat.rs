@@ -52,7 +52,8 @@ const TOUCH: &str = "update call_records r set updated_at = now() from (
 
 const BEAT: &str = "with beat as (
          insert into worker_heartbeats (owner, program, version, held, stages) values ($1, $2, $3, $4, $5)
-         on conflict (owner) do update set beat_at = now(), held = excluded.held
+         on conflict (owner) do update set beat_at = now(), held = excluded.held,
+             stages = case when excluded.stages = '{}' then worker_heartbeats.stages else excluded.stages end
      ) select set_config('synchronous_commit', 'off', true) is not null as standing, null::uuid as token";
 
 #[derive(diesel::QueryableByName)]

@@ -4,6 +4,7 @@
 mod counts;
 mod dead_letters;
 mod dispatch;
+mod left_out;
 mod orphans;
 mod sweep;
 
@@ -55,6 +56,7 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
         dispatch::dispatch(&sweeper),
         dispatch::repair(&sweeper),
         sweep::sweep(&sweeper),
+        left_out::put_back(&sweeper),
         orphans::sweep(&sweeper),
         counts::count(&sweeper),
         beats,

@@ -26,11 +26,14 @@ const RETRIES_PER_SECOND: f64 = 1.0;
 /// Retries that may come at once after a quiet time.
 const RETRY_BURST: f64 = 10.0;
 
+/// How much a rate may be behind and still catch up: timers are no finer.
+const SLACK: Duration = Duration::from_millis(50);
+
 /// Whether a request may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// Yes, at this time, which is not far. The request counts as in flight.
-    At(Instant),
+    /// Yes, when its turn comes, which is not far. The request counts as in flight.
+    Through,
     /// Not now, but soon: others are about to end.
     Crowded,
     /// Not before this has passed.
@@ -49,6 +52,14 @@ pub enum Outcome {
     Other,
 }
 
+/// A request that was let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flight {
+    pub since: Instant,
+    /// An earlier one of the same stage failed.
+    pub retry: bool,
+}
+
 /// One engine's limits.
 #[derive(Debug, Clone)]
 pub struct Limiter {
@@ -63,6 +74,8 @@ pub struct Limiter {
     /// Between two requests, where a rate is set.
     spacing: Option<Duration>,
     next: Instant,
+    /// Requests that were let through and whose turn has not come.
+    due: u32,
     /// The time given to whoever was put off last.
     last_given: Instant,
     /// Seconds from a request to its answer, smoothed.
@@ -82,6 +95,7 @@ impl Limiter {
             cut_at: None,
             spacing: None,
             next: now,
+            due: 0,
             last_given: now,
             round: None,
             retries: RETRY_BURST,
@@ -146,21 +160,38 @@ impl Limiter {
         if self.limit().is_some_and(|limit| self.in_flight >= limit) {
             return Entry::Crowded;
         }
-        let at = self.next.max(now);
-        if let Some(spacing) = self.spacing {
-            if at.duration_since(now) > PATIENCE {
-                return Entry::Later(self.put_off(now, self.pace()));
-            }
-            self.next = at + spacing;
+        if self.turn_in(now) > PATIENCE {
+            return Entry::Later(self.put_off(now, self.pace()));
         }
         self.retries = if retry { self.retries - 1.0 } else { (self.retries + RETRY_SHARE).min(RETRY_BURST) };
         self.in_flight += 1;
-        Entry::At(at)
+        self.due += 1;
+        Entry::Through
+    }
+
+    /// How long until the turn of one more would come.
+    fn turn_in(&self, now: Instant) -> Duration {
+        let before = self.spacing.map_or(Duration::ZERO, |spacing| spacing * self.due);
+        self.next.saturating_duration_since(now) + before
+    }
+
+    /// When the one may be sent whose turn it is.
+    pub fn turn(&self, now: Instant) -> Instant {
+        if self.spacing.is_some() { self.next.max(now) } else { now }
+    }
+
+    /// It is being sent. Turns are taken when requests are sent and not when they are let through: what is held up in
+    /// between does not leave together.
+    pub fn sent(&mut self, now: Instant) {
+        self.due = self.due.saturating_sub(1);
+        let since = now.checked_sub(SLACK).unwrap_or(now);
+        self.next = self.next.max(since) + self.spacing.unwrap_or_default();
     }
 
     /// One that must not wait: the answer decides whether a provider lives, or a purchase is at stake.
     pub fn enter_anyway(&mut self) {
         self.in_flight += 1;
+        self.due += 1;
     }
 
     /// For one that was [`Entry::Crowded`] and does not wait in hand: when to come back.
@@ -170,17 +201,23 @@ impl Limiter {
 
     /// A request that was let through was not made.
     pub fn leave_unused(&mut self) {
+        self.due = self.due.saturating_sub(1);
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// A request that was made at `since` has ended. Gives how long its own call waits, where it was refused.
-    pub fn leave(&mut self, since: Instant, outcome: Outcome, now: Instant) -> Option<Duration> {
+    /// A request has ended. Gives how long its own call waits, where it was refused.
+    pub fn leave(&mut self, flight: Flight, outcome: Outcome, now: Instant) -> Option<Duration> {
+        let Flight { since, retry } = flight;
         let flying = self.in_flight;
         self.in_flight = flying.saturating_sub(1);
         match outcome {
             Outcome::Other => None,
             Outcome::Success => {
                 self.succeeded(now.duration_since(since).as_secs_f64(), flying);
+                if retry {
+                    // It was worth it: after an outage calls are not held up by a budget that is for failures.
+                    self.retries = (self.retries + 1.0).min(RETRY_BURST);
+                }
                 None
             }
             Outcome::Throttled { asked } => {

@@ -14,7 +14,7 @@ use scryon_store::Store;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use limiter::{Entry, Limiter, Outcome, PATIENCE};
+pub use limiter::{Entry, Flight, Limiter, Outcome, PATIENCE};
 
 /// How often the processes that share a rate are counted.
 const COUNT: Duration = Duration::from_secs(2);
@@ -40,6 +40,7 @@ struct Door {
     engine: String,
     state: Mutex<State>,
     left: Notify,
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -58,13 +59,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What came of looking at a gate.
+enum Look {
+    Through(Permit),
+    /// When somebody has left.
+    Again,
+    Off(PutOff),
+}
+
 /// The right to make one request.
 #[derive(Debug)]
 pub struct Permit {
     gates: Gates,
     door: Arc<Door>,
-    since: Instant,
-    used: bool,
+    flight: Flight,
+    stage: Held,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Held {
+    Due,
+    Sent,
+    Ended,
 }
 
 impl Gates {
@@ -81,7 +97,12 @@ impl Gates {
         let mut limiter = Limiter::new(Instant::now());
         limiter.set_rate(self.rates.per_second(engine));
         let state = Mutex::new(State { limiter, waiting: 0 });
-        let door = Arc::new(Door { engine: engine.to_owned(), state, left: Notify::new() });
+        let door = Arc::new(Door {
+            engine: engine.to_owned(),
+            state,
+            left: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+        });
         doors.insert(engine.to_owned(), door.clone());
         door
     }
@@ -95,40 +116,47 @@ impl Gates {
     pub async fn enter(&self, engine: &str, retry: bool) -> Result<Permit, PutOff> {
         let door = self.door(engine);
         let patient_until = Instant::now() + PATIENCE;
-        let mut place: Option<Place> = None;
+        let mut place = None;
         loop {
             // Before the look, so that whoever leaves after it is noticed.
             let left = door.left.notified();
-            let now = Instant::now();
-            let wait = {
-                let mut state = lock(&door.state);
-                match state.limiter.enter(retry, now) {
-                    Entry::At(at) => {
-                        self.show(&door, &state.limiter);
-                        drop(state);
-                        let permit =
-                            Permit { gates: self.clone(), door: door.clone(), since: at, used: false };
-                        tokio::time::sleep_until(at.into()).await;
-                        return Ok(permit);
-                    }
-                    Entry::Crowded if now < patient_until => {
-                        if place.is_none() && state.waiting < state.limiter.may_wait() {
-                            state.waiting += 1;
-                            place = Some(Place(door.clone()));
-                        }
-                        place.is_none().then(|| state.limiter.come_back(now))
-                    }
-                    Entry::Crowded => Some(state.limiter.come_back(now)),
-                    Entry::Later(wait) => Some(wait),
+            match self.look(&door, retry, &mut place, patient_until) {
+                Look::Through(permit) => return Ok(permit),
+                Look::Off(put_off) => {
+                    self.metrics.provider_put_off.with_label_values(&[engine]).inc();
+                    return Err(put_off);
                 }
-            };
-            if let Some(wait) = wait {
-                let throttled = lock(&door.state).limiter.is_throttled(now);
-                self.metrics.provider_put_off.with_label_values(&[engine]).inc();
-                return Err(PutOff { wait, throttled });
+                Look::Again => {
+                    let _left_or_late = tokio::time::timeout_at(patient_until.into(), left).await;
+                }
             }
-            let _left_or_late = tokio::time::timeout_at(patient_until.into(), left).await;
         }
+    }
+
+    fn look(&self, door: &Arc<Door>, retry: bool, place: &mut Option<Place>, patient_until: Instant) -> Look {
+        let now = Instant::now();
+        let mut state = lock(&door.state);
+        let wait = match state.limiter.enter(retry, now) {
+            Entry::Through => {
+                self.show(door, &state.limiter);
+                let flight = Flight { since: now, retry };
+                return Look::Through(Permit {
+                    gates: self.clone(),
+                    door: door.clone(),
+                    flight,
+                    stage: Held::Due,
+                });
+            }
+            Entry::Crowded if now < patient_until && place.is_some() => return Look::Again,
+            Entry::Crowded if now < patient_until && state.waiting < state.limiter.may_wait() => {
+                state.waiting += 1;
+                *place = Some(Place(door.clone()));
+                return Look::Again;
+            }
+            Entry::Crowded => state.limiter.come_back(now),
+            Entry::Later(wait) => wait,
+        };
+        Look::Off(PutOff { wait, throttled: state.limiter.is_throttled(now) })
     }
 
     /// For a request that must not wait.
@@ -139,7 +167,12 @@ impl Gates {
             state.limiter.enter_anyway();
             self.show(&door, &state.limiter);
         }
-        Permit { gates: self.clone(), door, since: Instant::now(), used: false }
+        Permit {
+            gates: self.clone(),
+            door,
+            flight: Flight { since: Instant::now(), retry: false },
+            stage: Held::Due,
+        }
     }
 
     fn show(&self, door: &Door, limiter: &Limiter) {
@@ -183,9 +216,21 @@ fn sharers(engine: &str, processes: &[Vec<String>]) -> usize {
 }
 
 impl Permit {
+    /// Waits for the turn of this request, which is to be sent then.
+    pub async fn turn(&mut self) {
+        // One after the other, so that a late one makes those behind it later.
+        let _turn = self.door.turn.lock().await;
+        let at = lock(&self.door.state).limiter.turn(Instant::now());
+        tokio::time::sleep_until(at.into()).await;
+        let now = Instant::now();
+        lock(&self.door.state).limiter.sent(now);
+        self.flight.since = now;
+        self.stage = Held::Sent;
+    }
+
     /// Takes in how the request ended. Gives how long its call waits, where the provider asked for a pause.
     pub fn end(mut self, error: Option<&ProviderError>) -> Option<Duration> {
-        self.used = true;
+        self.stage = Held::Ended;
         let outcome = match error {
             None => Outcome::Success,
             Some(ProviderError::Throttled { pause, asked, .. }) => {
@@ -196,7 +241,7 @@ impl Permit {
         };
         let wait = {
             let mut state = lock(&self.door.state);
-            let wait = state.limiter.leave(self.since, outcome, Instant::now());
+            let wait = state.limiter.leave(self.flight, outcome, Instant::now());
             self.gates.show(&self.door, &state.limiter);
             wait
         };
@@ -207,14 +252,17 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.used {
-            {
-                let mut state = lock(&self.door.state);
-                state.limiter.leave_unused();
-                self.gates.show(&self.door, &state.limiter);
+        {
+            let mut state = lock(&self.door.state);
+            match self.stage {
+                Held::Ended => return,
+                Held::Due => state.limiter.leave_unused(),
+                // The work was cut short: how it would have ended is not known.
+                Held::Sent => drop(state.limiter.leave(self.flight, Outcome::Other, Instant::now())),
             }
-            self.door.left.notify_waiters();
+            self.gates.show(&self.door, &state.limiter);
         }
+        self.door.left.notify_waiters();
     }
 }
 
