@@ -5,6 +5,7 @@ pub mod announce;
 pub mod audio;
 pub mod circuits;
 pub mod crash;
+pub mod credentials;
 pub mod engines;
 pub mod gate;
 pub mod leases;

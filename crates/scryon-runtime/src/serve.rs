@@ -69,6 +69,13 @@ pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> 
         async move { leases.keep(store, process, stop).await }
     });
     let sharing = tokio::spawn(kit.deps.gates.clone().keep(ctx.store.clone(), ctx.stop.clone()));
+    let looking = tokio::spawn(crate::credentials::keep(
+        ctx.config.engines.clone(),
+        stages.iter().map(|s| s.kind()).collect(),
+        kit.http.clone(),
+        ctx.store.clone(),
+        ctx.stop.clone(),
+    ));
     let kinds: Vec<&str> = stages.iter().map(|s| s.kind().as_str()).collect();
     info!(stages = kinds.join(","), "working");
     let worker = Worker::start(
@@ -86,6 +93,7 @@ pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> 
     worker.stop(ctx.config.workers.drain.0).await;
     reading.abort();
     sharing.abort();
+    looking.abort();
     beating.cancel();
     // The sign-off only saves others a three-second wait.
     let _signed_off = tokio::time::timeout(std::time::Duration::from_secs(1), beats).await;
