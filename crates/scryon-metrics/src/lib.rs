@@ -166,6 +166,8 @@ catalogue! {
         client_requests: HistogramVec = "http_client_requests_seconds" ["host", "status"];
         /// 1 while a provider is not asked: it failed too often, or an operator said so.
         provider_circuit_open: IntGaugeVec = "scryon_provider_circuit_open" ["engine"];
+        /// 1 while an operator says not to wait for a provider that asks for a pause.
+        provider_fail_fast: IntGaugeVec = "scryon_provider_fail_fast" ["engine"];
         /// 1 while a provider takes our key, 0 while it refuses the key or the account has no credit; looked at every five minutes. Absent: nobody has looked.
         provider_credential_ok: IntGaugeVec = "scryon_provider_credential_ok" ["engine"];
         /// US dollars left at a provider that says so.
@@ -286,6 +288,7 @@ impl WorkerMetrics {
         }
         for engine in HOSTED_ENGINES {
             self.provider_circuit_open.with_label_values(&[engine]);
+            self.provider_fail_fast.with_label_values(&[engine]);
             self.provider_limit.with_label_values(&[engine]);
             self.provider_in_flight.with_label_values(&[engine]);
             self.provider_throttled.with_label_values(&[engine]);

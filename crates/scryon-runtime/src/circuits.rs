@@ -205,6 +205,7 @@ impl Circuits {
             let open = i64::from(known.state(now) != State::Closed);
             let engine = &[circuit.engine.as_str()];
             self.metrics.provider_circuit_open.with_label_values(engine).set(open);
+            self.metrics.provider_fail_fast.with_label_values(engine).set(i64::from(circuit.fail_fast));
             if let Some(ok) = circuit.credential_ok {
                 self.metrics.provider_credential_ok.with_label_values(engine).set(i64::from(ok));
             }
