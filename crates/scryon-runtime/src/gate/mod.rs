@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::{IntCounter, IntGauge};
 use scryon_config::RequestRates;
 use scryon_domain::stage::StageKind;
 use scryon_metrics::WorkerMetrics;
@@ -37,10 +38,13 @@ pub struct Gates {
 
 #[derive(Debug)]
 struct Door {
-    engine: String,
     state: Mutex<State>,
     left: Notify,
     turn: tokio::sync::Mutex<()>,
+    in_flight: IntGauge,
+    limit: IntGauge,
+    throttled: IntCounter,
+    put_off: IntCounter,
 }
 
 #[derive(Debug)]
@@ -59,6 +63,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Door {
+    fn look(self: &Arc<Self>, retry: bool, place: &mut Option<Place>, patient_until: Instant) -> Look {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        let wait = match state.limiter.enter(retry, now) {
+            Entry::Through => {
+                self.show(&state.limiter);
+                let flight = Flight { since: now, retry };
+                return Look::Through(Permit { door: self.clone(), flight, stage: Held::Due });
+            }
+            Entry::Crowded if now < patient_until && place.is_some() => return Look::Again,
+            Entry::Crowded if now < patient_until && state.waiting < state.limiter.may_wait() => {
+                state.waiting += 1;
+                *place = Some(Place(self.clone()));
+                return Look::Again;
+            }
+            Entry::Crowded => state.limiter.come_back(now),
+            Entry::Later(wait) => wait,
+        };
+        Look::Off(PutOff { wait, throttled: state.limiter.is_throttled(now) })
+    }
+
+    fn show(&self, limiter: &Limiter) {
+        self.in_flight.set(i64::from(limiter.in_flight()));
+        self.limit.set(limiter.limit().map_or(0, i64::from));
+    }
+}
+
 /// What came of looking at a gate.
 enum Look {
     Through(Permit),
@@ -70,7 +102,6 @@ enum Look {
 /// The right to make one request.
 #[derive(Debug)]
 pub struct Permit {
-    gates: Gates,
     door: Arc<Door>,
     flight: Flight,
     stage: Held,
@@ -97,11 +128,15 @@ impl Gates {
         let mut limiter = Limiter::new(Instant::now());
         limiter.set_rate(self.rates.per_second(engine));
         let state = Mutex::new(State { limiter, waiting: 0 });
+        let labels = &[engine];
         let door = Arc::new(Door {
-            engine: engine.to_owned(),
             state,
             left: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            in_flight: self.metrics.provider_in_flight.with_label_values(labels),
+            limit: self.metrics.provider_limit.with_label_values(labels),
+            throttled: self.metrics.provider_throttled.with_label_values(labels),
+            put_off: self.metrics.provider_put_off.with_label_values(labels),
         });
         doors.insert(engine.to_owned(), door.clone());
         door
@@ -120,10 +155,10 @@ impl Gates {
         loop {
             // Before the look, so that whoever leaves after it is noticed.
             let left = door.left.notified();
-            match self.look(&door, retry, &mut place, patient_until) {
+            match door.look(retry, &mut place, patient_until) {
                 Look::Through(permit) => return Ok(permit),
                 Look::Off(put_off) => {
-                    self.metrics.provider_put_off.with_label_values(&[engine]).inc();
+                    door.put_off.inc();
                     return Err(put_off);
                 }
                 Look::Again => {
@@ -133,53 +168,15 @@ impl Gates {
         }
     }
 
-    fn look(&self, door: &Arc<Door>, retry: bool, place: &mut Option<Place>, patient_until: Instant) -> Look {
-        let now = Instant::now();
-        let mut state = lock(&door.state);
-        let wait = match state.limiter.enter(retry, now) {
-            Entry::Through => {
-                self.show(door, &state.limiter);
-                let flight = Flight { since: now, retry };
-                return Look::Through(Permit {
-                    gates: self.clone(),
-                    door: door.clone(),
-                    flight,
-                    stage: Held::Due,
-                });
-            }
-            Entry::Crowded if now < patient_until && place.is_some() => return Look::Again,
-            Entry::Crowded if now < patient_until && state.waiting < state.limiter.may_wait() => {
-                state.waiting += 1;
-                *place = Some(Place(door.clone()));
-                return Look::Again;
-            }
-            Entry::Crowded => state.limiter.come_back(now),
-            Entry::Later(wait) => wait,
-        };
-        Look::Off(PutOff { wait, throttled: state.limiter.is_throttled(now) })
-    }
-
     /// For a request that must not wait.
     pub fn enter_anyway(&self, engine: &str) -> Permit {
         let door = self.door(engine);
         {
             let mut state = lock(&door.state);
             state.limiter.enter_anyway();
-            self.show(&door, &state.limiter);
+            door.show(&state.limiter);
         }
-        Permit {
-            gates: self.clone(),
-            door,
-            flight: Flight { since: Instant::now(), retry: false },
-            stage: Held::Due,
-        }
-    }
-
-    fn show(&self, door: &Door, limiter: &Limiter) {
-        let labels = &[door.engine.as_str()];
-        self.metrics.provider_in_flight.with_label_values(labels).set(i64::from(limiter.in_flight()));
-        let limit = limiter.limit().map_or(0, i64::from);
-        self.metrics.provider_limit.with_label_values(labels).set(limit);
+        Permit { door, flight: Flight { since: Instant::now(), retry: false }, stage: Held::Due }
     }
 
     /// Keeps this process's part of each rate up to date, until told to stop.
@@ -234,7 +231,7 @@ impl Permit {
         let outcome = match error {
             None => Outcome::Success,
             Some(ProviderError::Throttled { pause, asked, .. }) => {
-                self.gates.metrics.provider_throttled.with_label_values(&[self.door.engine.as_str()]).inc();
+                self.door.throttled.inc();
                 Outcome::Throttled { asked: asked.then_some(*pause) }
             }
             Some(_) => Outcome::Other,
@@ -242,7 +239,7 @@ impl Permit {
         let wait = {
             let mut state = lock(&self.door.state);
             let wait = state.limiter.leave(self.flight, outcome, Instant::now());
-            self.gates.show(&self.door, &state.limiter);
+            self.door.show(&state.limiter);
             wait
         };
         self.door.left.notify_waiters();
@@ -260,7 +257,7 @@ impl Drop for Permit {
                 // The work was cut short: how it would have ended is not known.
                 Held::Sent => drop(state.limiter.leave(self.flight, Outcome::Other, Instant::now())),
             }
-            self.gates.show(&self.door, &state.limiter);
+            self.door.show(&state.limiter);
         }
         self.door.left.notify_waiters();
     }
