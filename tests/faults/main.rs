@@ -14,5 +14,6 @@ mod races;
 mod resets;
 mod scale;
 mod servers;
+mod storms;
 mod submits;
 mod support;

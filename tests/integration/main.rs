@@ -14,6 +14,7 @@ mod hosted;
 mod idempotency;
 mod journey;
 mod keyless;
+mod manual;
 mod operators;
 mod privacy;
 mod programs;

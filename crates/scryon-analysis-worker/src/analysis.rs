@@ -225,4 +225,25 @@ impl Stage for AnalysisStage {
         cx.deps.metrics.action_items.inc_by(effects.actions.len() as u64);
         Ok(StageDone::Analysis { output, effects: Box::new(effects) })
     }
+
+    /// Where an operator says not to wait for a provider that asks for a pause, the call is done without its analysis.
+    /// It is put back to work when the word is taken back.
+    async fn last_resort(&self, _cx: &StageContext<'_>, error: &StageError) -> Option<StageDone> {
+        error.hurried.then(|| {
+            let left_out = StageEvent {
+                stage: "ANALYZED",
+                status: "SKIPPED",
+                provider: error.engine.map(str::to_owned),
+                duration_ms: 0,
+                error_code: Some(SkipReason::ProviderThrottled.as_str().to_owned()),
+            };
+            let output = StageOutput {
+                skipped: Some(SkipReason::ProviderThrottled),
+                engine: error.engine.map(str::to_owned),
+                events: vec![left_out],
+                ..StageOutput::default()
+            };
+            StageDone::Analysis { output, effects: Box::default() }
+        })
+    }
 }

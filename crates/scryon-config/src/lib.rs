@@ -2,6 +2,7 @@
 //! that is not allowed, or a `SCRYON_*` nobody knows, stops the start before a port opens.
 
 mod prices;
+mod rates;
 pub mod registry;
 mod settings;
 pub mod telemetry;
@@ -10,6 +11,7 @@ pub mod value;
 use std::collections::BTreeMap;
 
 pub use prices::{Price, Prices, Rate};
+pub use rates::RequestRates;
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
     ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings,

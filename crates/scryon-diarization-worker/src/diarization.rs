@@ -102,7 +102,9 @@ impl EngineStage for DiarizationStage {
         let tired = cx.lease.tries >= self.max_retries;
         match error {
             ProviderError::Transient { .. } | ProviderError::Malformed { .. } => tired,
-            ProviderError::Throttled { .. } => cx.lease.starts >= PATIENT_STARTS,
+            ProviderError::Throttled { .. } | ProviderError::Paced { throttled: true, .. } => {
+                cx.lease.starts >= PATIENT_STARTS
+            }
             other => is_over(other),
         }
     }
@@ -186,10 +188,11 @@ impl Stage for DiarizationStage {
 
     async fn last_resort(&self, cx: &StageContext<'_>, error: &StageError) -> Option<StageDone> {
         let started = Instant::now();
-        // Storage and Postgres come back, and throttling ends; the engine's answer is worth the wait.
-        if matches!(error.code, "storage_unavailable" | "store_failed")
-            || (error.code == "provider_throttled" && matches!(error.kind, StageErrorKind::Pause(_)))
-        {
+        // Storage and Postgres come back, and throttling ends; the engine's answer is worth the wait, unless an
+        // operator says that it is not.
+        let throttled = matches!(error.code, "provider_throttled" | "provider_paced")
+            && matches!(error.kind, StageErrorKind::Pause(_));
+        if matches!(error.code, "storage_unavailable" | "store_failed") || (throttled && !error.hurried) {
             return None;
         }
         let reason = reason_of(error.code);
@@ -228,7 +231,7 @@ fn reason_of(code: &str) -> &'static str {
     match code {
         "no_engine" => "no_engine",
         "provider_unavailable" | "circuit_open" => "engine_unavailable",
-        "provider_throttled" => "engine_throttled",
+        "provider_throttled" | "provider_paced" => "engine_throttled",
         "provider_overdue" => "engine_overdue",
         "audio_too_long" | "audio_too_large" => "audio_too_long",
         _ => "engine_failed",

@@ -121,6 +121,8 @@ pub enum SkipReason {
     Disabled,
     /// An earlier result with the same inputs and parameters serves.
     Reused,
+    /// Its provider asked for a pause, and an operator said not to wait for it.
+    ProviderThrottled,
 }
 
 impl SkipReason {
@@ -129,6 +131,7 @@ impl SkipReason {
         match self {
             Self::Disabled => "disabled",
             Self::Reused => "reused",
+            Self::ProviderThrottled => "provider_throttled",
         }
     }
 }

@@ -170,6 +170,20 @@ catalogue! {
         client_requests: HistogramVec = "http_client_requests_seconds" ["host", "status"];
         /// 1 while a provider is not asked: it failed too often, or an operator said so.
         provider_circuit_open: IntGaugeVec = "scryon_provider_circuit_open" ["engine"];
+        /// 1 while an operator says not to wait for a provider that asks for a pause.
+        provider_fail_fast: IntGaugeVec = "scryon_provider_fail_fast" ["engine"];
+        /// 1 while a provider takes our key, 0 while it refuses the key or the account has no credit; looked at every five minutes. Absent: nobody has looked.
+        provider_credential_ok: IntGaugeVec = "scryon_provider_credential_ok" ["engine"];
+        /// US dollars left at a provider that says so.
+        provider_quota_left: GaugeVec = "scryon_provider_quota_left" ["engine"];
+        /// Requests to a provider that may be in flight at once from this process; 0 while nothing limits them.
+        provider_limit: IntGaugeVec = "scryon_provider_limit" ["engine"];
+        /// Requests to a provider in flight from this process.
+        provider_in_flight: IntGaugeVec = "scryon_provider_in_flight" ["engine"];
+        /// Requests that a provider refused for being too many.
+        provider_throttled: IntCounterVec = "scryon_provider_throttled_total" ["engine"];
+        /// Requests that were put off before they were made, to keep within a provider's limits.
+        provider_put_off: IntCounterVec = "scryon_provider_put_off_total" ["engine"];
         /// Purchases that were not made because an answer was there or on its way.
         purchases_saved: IntCounterVec = "scryon_purchases_saved_total" ["stage"];
         /// Voice matches tried; 0 while voice embedding is off.
@@ -220,6 +234,9 @@ catalogue! {
     }
 }
 
+/// Engines that ask a provider; `llm` is the language model of the analysis.
+pub const HOSTED_ENGINES: [&str; 7] =
+    ["lemonfox", "openai", "deepgram", "assemblyai", "pyannote", "llm", "fake"];
 /// Reasons for which a call goes on without prepared audio.
 pub const PREPROCESSING_FALLBACK_REASONS: [&str; 3] = ["ffmpeg_missing", "ffmpeg_failed", "ffmpeg_timeout"];
 /// Reasons for which speakers are told apart by a lesser method.
@@ -272,6 +289,14 @@ impl WorkerMetrics {
             for vec in [&self.superseded, &self.panics, &self.hints_unclaimed, &self.purchases_saved] {
                 vec.with_label_values(&[stage.as_str()]);
             }
+        }
+        for engine in HOSTED_ENGINES {
+            self.provider_circuit_open.with_label_values(&[engine]);
+            self.provider_fail_fast.with_label_values(&[engine]);
+            self.provider_limit.with_label_values(&[engine]);
+            self.provider_in_flight.with_label_values(&[engine]);
+            self.provider_throttled.with_label_values(&[engine]);
+            self.provider_put_off.with_label_values(&[engine]);
         }
         for reason in PREPROCESSING_FALLBACK_REASONS {
             self.preprocessing_fallback.with_label_values(&[reason]);

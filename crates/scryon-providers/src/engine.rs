@@ -217,9 +217,13 @@ pub enum ProviderError {
     /// Nothing was bought: refused connection, 5xx before the work. Try again.
     #[error("{engine} failed for now: {message}")]
     Transient { engine: &'static str, message: String },
-    /// It asked for a pause. Costs no try.
+    /// It refused one request too many. Costs no try. `asked`: the pause is its own word, and holds for all.
     #[error("{engine} asked for a pause of {pause:?}")]
-    Throttled { engine: &'static str, pause: Duration },
+    Throttled { engine: &'static str, pause: Duration, asked: bool },
+    /// It was not asked: our own limits, or a pause that it asked for, keep this request back. Costs no try.
+    /// `throttled`: the pause.
+    #[error("{engine} is not asked for {wait:?}, to keep within its limits")]
+    Paced { engine: &'static str, wait: Duration, throttled: bool },
     /// The engine cannot work on this machine or with this account (no binary, no key, no credit): the next
     /// engine may.
     #[error("{engine} is not available: {message}")]
@@ -261,6 +265,7 @@ impl ProviderError {
         match self {
             Self::Transient { .. } => "provider_failed",
             Self::Throttled { .. } => "provider_throttled",
+            Self::Paced { .. } => "provider_paced",
             Self::Unavailable { .. } => "provider_unavailable",
             Self::Ambiguous { .. } => "provider_unconfirmed",
             Self::Rejected { .. } => "provider_rejected",

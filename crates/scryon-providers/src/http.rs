@@ -113,16 +113,7 @@ impl HttpClient {
         request: RequestBuilder,
         limit: usize,
     ) -> Result<Vec<u8>, Failure> {
-        let started = Instant::now();
-        let sent = request.send().await;
-        let (host, status) = match &sent {
-            Ok(response) => (host(response.url()), response.status().as_str().to_owned()),
-            Err(error) => (error.url().map(host).unwrap_or_default(), "error".to_owned()),
-        };
-        if let Some(metrics) = &self.metrics {
-            let seconds = started.elapsed().as_secs_f64();
-            metrics.client_requests.with_label_values(&[host.as_str(), &status]).observe(seconds);
-        }
+        let sent = self.sent(request).await;
         match sent {
             Ok(response) if response.status().is_success() => Ok(read(engine, response, limit).await?),
             Ok(response) => {
@@ -135,6 +126,28 @@ impl HttpClient {
             }
             Err(error) => Err(ProviderError::Ambiguous { engine, message: plain(&error) }.into()),
         }
+    }
+
+    /// Sends a request that buys nothing; gives its status and the beginning of its body, or what kept it.
+    pub(crate) async fn look(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), String> {
+        match self.sent(request).await {
+            Ok(response) => Ok((response.status(), beginning(response).await)),
+            Err(error) => Err(plain(&error)),
+        }
+    }
+
+    async fn sent(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
+        let started = Instant::now();
+        let sent = request.send().await;
+        let (host, status) = match &sent {
+            Ok(response) => (host(response.url()), response.status().as_str().to_owned()),
+            Err(error) => (error.url().map(host).unwrap_or_default(), "error".to_owned()),
+        };
+        if let Some(metrics) = &self.metrics {
+            let seconds = started.elapsed().as_secs_f64();
+            metrics.client_requests.with_label_values(&[host.as_str(), &status]).observe(seconds);
+        }
+        sent
     }
 }
 
@@ -234,10 +247,10 @@ fn refused(
         s if s.is_redirection() => unavailable(message),
         s if should_retry == Some(b"false") && may_pass(s) => unavailable(message),
         StatusCode::TOO_MANY_REQUESTS => {
-            ProviderError::Throttled { engine, pause: pause.unwrap_or(USUAL_PAUSE) }
+            ProviderError::Throttled { engine, pause: pause.unwrap_or(USUAL_PAUSE), asked: pause.is_some() }
         }
         StatusCode::SERVICE_UNAVAILABLE if pause.is_some() => {
-            ProviderError::Throttled { engine, pause: pause.unwrap_or_default() }
+            ProviderError::Throttled { engine, pause: pause.unwrap_or_default(), asked: true }
         }
         s if should_retry == Some(b"true") || may_pass(s) => ProviderError::Transient { engine, message },
         _ => ProviderError::Rejected { engine, message },
@@ -259,6 +272,11 @@ fn may_pass(status: StatusCode) -> bool {
             status,
             StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
         )
+}
+
+/// Whether a refusal says that the account may not spend more.
+pub(crate) fn is_out_of_credit(body: &[u8]) -> bool {
+    Refusal::read(body).says(OUT_OF_CREDIT)
 }
 
 /// What a body says about a refusal, in any of the shapes that providers use: an object under `error`, a text

@@ -1,6 +1,7 @@
 //! Engines behind three traits: speech, diarization, language. The local ones need no key; hosted ones
 //! speak HTTP. And the tools that prepare audio for them.
 
+mod credentials;
 mod engine;
 mod fake;
 mod hosted;
@@ -10,6 +11,7 @@ pub mod media;
 mod schema;
 mod set;
 
+pub use credentials::{CheckResult, Checked, CredentialCheck};
 pub use engine::{
     AnalysisEngine, AnalysisRequest, Answer, Audio, AudioFile, CollectRequest, Collected, DiarizationAnswer,
     DiarizationEngine, DiarizationRequest, EngineInfo, Pieces, ProviderError, Submitted, TranscriptionAnswer,

@@ -19,14 +19,8 @@ pub fn transcription_engines(
     settings: &EngineSettings,
     http: &HttpClient,
 ) -> Result<Vec<Arc<dyn TranscriptionEngine>>, String> {
-    let auto = if !settings.lemonfox_api_key.0.is_empty() {
-        "lemonfox"
-    } else if settings.whisper_model.is_some() {
-        "whisper-cpp"
-    } else {
-        "pocketsphinx"
-    };
-    names(&settings.transcription.0, auto)
+    transcribers(settings)
+        .into_iter()
         .map(|name| {
             Ok::<Arc<dyn TranscriptionEngine>, String>(match name {
                 "lemonfox" => Arc::new(LemonfoxEngine::new(settings, http.clone())?),
@@ -53,19 +47,7 @@ pub fn diarization_engines(
     settings: &EngineSettings,
     http: &HttpClient,
 ) -> Result<Vec<Arc<dyn DiarizationEngine>>, String> {
-    let auto: &[&str] = if settings.pyannote_enabled { &["pyannote", "channels"] } else { &["channels"] };
-    let configured = &settings.diarization.0;
-    let named: Vec<&str> = if configured.is_empty() {
-        auto.to_vec()
-    } else {
-        configured
-            .iter()
-            .flat_map(|name| if name == AUTO { auto.to_vec() } else { vec![name.as_str()] })
-            // The switch of an emergency wins over the list.
-            .filter(|name| *name != "pyannote" || settings.pyannote_enabled)
-            .collect()
-    };
-    named
+    diarizers(settings)
         .into_iter()
         .map(|name| {
             Ok::<Arc<dyn DiarizationEngine>, String>(match name {
@@ -85,8 +67,8 @@ pub fn analysis_engines(
     settings: &EngineSettings,
     http: &HttpClient,
 ) -> Result<Vec<Arc<dyn AnalysisEngine>>, String> {
-    let auto = if settings.llm_api_key.0.is_empty() { "extractive" } else { "openai" };
-    names(&settings.analysis.0, auto)
+    analysers(settings)
+        .into_iter()
         .map(|name| {
             Ok::<Arc<dyn AnalysisEngine>, String>(match name {
                 "openai" => Arc::new(LlmEngine::new(settings, http.clone())?),
@@ -96,6 +78,39 @@ pub fn analysis_engines(
             })
         })
         .collect()
+}
+
+/// Names of the transcription engines, in order.
+pub(crate) fn transcribers(settings: &EngineSettings) -> Vec<&str> {
+    let auto = if !settings.lemonfox_api_key.0.is_empty() {
+        "lemonfox"
+    } else if settings.whisper_model.is_some() {
+        "whisper-cpp"
+    } else {
+        "pocketsphinx"
+    };
+    names(&settings.transcription.0, auto).collect()
+}
+
+/// Names of the diarization engines, in order.
+pub(crate) fn diarizers(settings: &EngineSettings) -> Vec<&str> {
+    let auto: &[&str] = if settings.pyannote_enabled { &["pyannote", "channels"] } else { &["channels"] };
+    let configured = &settings.diarization.0;
+    if configured.is_empty() {
+        return auto.to_vec();
+    }
+    configured
+        .iter()
+        .flat_map(|name| if name == AUTO { auto.to_vec() } else { vec![name.as_str()] })
+        // The switch of an emergency wins over the list.
+        .filter(|name| *name != "pyannote" || settings.pyannote_enabled)
+        .collect()
+}
+
+/// Names of the analysis engines, in order.
+pub(crate) fn analysers(settings: &EngineSettings) -> Vec<&str> {
+    let auto = if settings.llm_api_key.0.is_empty() { "extractive" } else { "openai" };
+    names(&settings.analysis.0, auto).collect()
 }
 
 fn names<'a>(configured: &'a [String], auto: &'a str) -> impl Iterator<Item = &'a str> {

@@ -62,12 +62,14 @@ struct Known {
     /// What the shared row said.
     open_until: Option<Instant>,
     forced: Option<bool>,
+    fail_fast: bool,
 }
 
 impl Known {
     fn learn(&mut self, circuit: &Circuit, now: Instant) {
         self.open_until = circuit.open_seconds.map(|s| now + positive(s));
         self.forced = circuit.forced.as_deref().map(|word| word == "open");
+        self.fail_fast = circuit.fail_fast;
     }
 
     /// Notes an outcome; true where it opens the circuit.
@@ -136,6 +138,11 @@ impl Circuits {
         self.state(engine) != State::Closed
     }
 
+    /// Whether an operator said not to wait where this provider asks for a pause.
+    pub fn fails_fast(&self, engine: &str) -> bool {
+        self.known().get(engine).is_some_and(|known| known.fail_fast)
+    }
+
     /// Whether this request may be made. Where the circuit's time is over, one request of all programs may.
     pub async fn admit(&self, engine: &str) -> Admission {
         match self.state(engine) {
@@ -196,7 +203,15 @@ impl Circuits {
                 known.recent.clear();
             }
             let open = i64::from(known.state(now) != State::Closed);
-            self.metrics.provider_circuit_open.with_label_values(&[circuit.engine.as_str()]).set(open);
+            let engine = &[circuit.engine.as_str()];
+            self.metrics.provider_circuit_open.with_label_values(engine).set(open);
+            self.metrics.provider_fail_fast.with_label_values(engine).set(i64::from(circuit.fail_fast));
+            if let Some(ok) = circuit.credential_ok {
+                self.metrics.provider_credential_ok.with_label_values(engine).set(i64::from(ok));
+            }
+            if let Some(left) = circuit.quota_left {
+                self.metrics.provider_quota_left.with_label_values(engine).set(left);
+            }
         }
     }
 
@@ -224,6 +239,13 @@ mod tests {
             forced: forced.map(str::to_owned),
             forced_seconds: None,
             forced_reason: None,
+            fail_fast: false,
+            fail_fast_seconds: None,
+            fail_fast_reason: None,
+            checked_seconds: None,
+            check_result: None,
+            credential_ok: None,
+            quota_left: None,
         }
     }
 
@@ -283,7 +305,7 @@ mod tests {
             (Some(ProviderError::Ambiguous { engine, message: message() }), Some(true)),
             (Some(ProviderError::Unavailable { engine, message: message() }), Some(true)),
             (Some(ProviderError::Rejected { engine, message: message() }), Some(false)),
-            (Some(ProviderError::Throttled { engine, pause: Duration::ZERO }), None),
+            (Some(ProviderError::Throttled { engine, pause: Duration::ZERO, asked: true }), None),
             (Some(ProviderError::Malformed { engine, message: message() }), None),
         ];
         for (error, expected) in cases {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use self::buying::{Permission, not_called_back, permission, reuse_prior};
 use crate::circuits::circuit_of;
+use crate::gate::Permit;
 use crate::stage::{StageContext, StageDone, StageError, StageErrorKind, completed};
 
 /// How long to wait before looking for an answer that somebody else is getting.
@@ -165,8 +166,12 @@ pub async fn run_engines<S: EngineStage>(
     let mut last: Option<StageError> = None;
     let mut passed = Vec::new();
     for (index, info) in infos.iter().enumerate() {
-        let permission =
-            if info.paid { permission(stage, cx, index, info, &extra).await? } else { Permission::Free };
+        let mut permit = None;
+        let permission = if info.paid {
+            permission(stage, cx, index, info, &extra, &mut permit).await?
+        } else {
+            Permission::Free
+        };
         let mut turn =
             Turn { info, job: permission.job(), taken: permission.is_taken(), started: Instant::now() };
         let mut asked = match permission {
@@ -175,8 +180,13 @@ pub async fn run_engines<S: EngineStage>(
             }
             Permission::LookAgain => return Ok(EngineEnd::Early(StageDone::wait(LOOK_AGAIN))),
             Permission::Free => stage.ask(cx, index, None).await,
-            Permission::Send(job) => send(stage, cx, index, Ticket { job, answer_now: false }).await,
+            Permission::Send(job) => {
+                send(stage, cx, index, Ticket { job, answer_now: false }, permit.take()).await
+            }
             Permission::KeepAway(wait) => Err(ProviderError::CircuitOpen { engine: info.name, wait }),
+            Permission::PutOff { wait, throttled, .. } => {
+                Err(ProviderError::Paced { engine: info.name, wait, throttled })
+            }
             Permission::Collect(job) => collect(stage, cx, index, &job).await,
         };
         if let (Some(job), Err(ProviderError::Overdue { .. })) = (turn.job, &asked)
@@ -184,7 +194,7 @@ pub async fn run_engines<S: EngineStage>(
             && let Some(job) = not_called_back(stage, cx, info, &extra, job).await?
         {
             turn = Turn { job: Some(job), taken: false, ..turn };
-            asked = send(stage, cx, index, Ticket { job, answer_now: true }).await;
+            asked = send(stage, cx, index, Ticket { job, answer_now: true }, None).await;
         }
         match asked {
             Ok(Asked::ToBeContinued) => return Ok(EngineEnd::Early(StageDone::ToBeContinued)),
@@ -234,10 +244,15 @@ async fn pass_over<S: EngineStage>(
     error: &ProviderError,
     passed: &mut Vec<StageEvent>,
 ) -> Result<StageError, StageError> {
-    let goes_on = stage.gives_way(cx, error);
-    let error = stage_error(stage, turn, error);
+    let hurried =
+        is_throttling(error) && cx.deps.circuits.fails_fast(circuit_of(cx.lease.stage, turn.info.name));
+    let goes_on = hurried || stage.gives_way(cx, error);
+    let asked = !matches!(error, ProviderError::Paced { .. });
+    let error = StageError { hurried, ..stage_error(stage, turn, error) };
     let provider = turn.info.name;
-    warn!(provider, errorCode = error.code, "an engine gave no answer: {}", error.what);
+    if asked {
+        warn!(provider, errorCode = error.code, "an engine gave no answer: {}", error.what);
+    }
     if !goes_on {
         return Err(error);
     }
@@ -252,17 +267,30 @@ async fn pass_over<S: EngineStage>(
     Ok(error)
 }
 
+/// Whether the provider has asked for a pause: by this answer, or by one before it.
+const fn is_throttling(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Throttled { .. } | ProviderError::Paced { throttled: true, .. })
+}
+
 /// Sends a paid request. A job that the provider takes is written down before anything else happens.
 async fn send<S: EngineStage>(
     stage: &S,
     cx: &StageContext<'_>,
     index: usize,
     ticket: Ticket,
+    permit: Option<Permit>,
 ) -> Result<Asked<S::Document>, ProviderError> {
     let job = ticket.job;
+    let circuit = circuit_of(cx.lease.stage, stage.engines()[index].name);
+    let mut permit = permit.unwrap_or_else(|| cx.deps.gates.enter_anyway(circuit));
+    permit.turn().await;
     cx.guard.set_job(Some(job));
     cx.deps.crash_point("C9");
-    let asked = stage.ask(cx, index, Some(ticket)).await;
+    let mut asked = stage.ask(cx, index, Some(ticket)).await;
+    let come_back = permit.end(asked.as_ref().err());
+    if let (Err(ProviderError::Throttled { pause, .. }), Some(wait)) = (&mut asked, come_back) {
+        *pause = wait;
+    }
     if let Ok(Asked::Submitted(submitted)) = &asked {
         cx.deps.crash_point("C10");
         // However long Postgres is away: a name that is lost here may be a second purchase later.
@@ -275,7 +303,6 @@ async fn send<S: EngineStage>(
         cx.deps.crash_point("C11");
     }
     cx.guard.set_job(None);
-    let circuit = circuit_of(cx.lease.stage, stage.engines()[index].name);
     cx.deps.circuits.report(circuit, asked.as_ref().err()).await;
     asked
 }
@@ -334,7 +361,9 @@ fn stage_error<S: EngineStage>(stage: &S, turn: &Turn<'_>, error: &ProviderError
     let (kind, state) = match error {
         ProviderError::Transient { .. } => (StageErrorKind::Retry, JobEndState::Failed),
         ProviderError::Throttled { pause, .. } => (StageErrorKind::Pause(*pause), JobEndState::Failed),
-        ProviderError::CircuitOpen { wait, .. } => (StageErrorKind::Pause(*wait), JobEndState::Failed),
+        ProviderError::CircuitOpen { wait, .. } | ProviderError::Paced { wait, .. } => {
+            (StageErrorKind::Pause(*wait), JobEndState::Failed)
+        }
         // A job that cannot be looked at for now runs on.
         ProviderError::Unavailable { .. } if turn.taken => {
             (StageErrorKind::Pause(NO_ENGINE), JobEndState::Unknown)

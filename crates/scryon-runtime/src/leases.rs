@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use scryon_domain::ids::{JobId, LeaseToken};
+use scryon_domain::stage::StageKind;
 use scryon_store::{HeldLease, Lease, Store};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,15 @@ impl std::fmt::Debug for Leases {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Leases").field("held", &self.lock().entries.len()).finish()
     }
+}
+
+/// What a process says of itself with each beat.
+#[derive(Debug, Clone)]
+pub struct Process {
+    pub owner: String,
+    pub program: &'static str,
+    /// What it works on; providers' limits are shared by those who work on the same.
+    pub stages: Vec<StageKind>,
 }
 
 /// One held lease; it leaves the registry when this is dropped.
@@ -111,7 +121,8 @@ impl Leases {
     }
 
     /// Beats and renews until `stop`; then takes this process off the list.
-    pub async fn keep(&self, store: Store, owner: String, program: &'static str, stop: CancellationToken) {
+    pub async fn keep(&self, store: Store, process: Process, stop: CancellationToken) {
+        let Process { owner, program, stages } = process;
         let mut beat = tokio::time::interval(BEAT);
         let mut renew = tokio::time::interval(RENEW);
         for timer in [&mut beat, &mut renew] {
@@ -120,7 +131,7 @@ impl Leases {
         loop {
             tokio::select! {
                 _ = beat.tick() => {
-                    let sent = store.beat(&owner, program, env!("CARGO_PKG_VERSION"), self.unclaimed_json()).await;
+                    let sent = store.beat(&owner, (program, env!("CARGO_PKG_VERSION")), &stages, self.unclaimed_json()).await;
                     if let Err(error) = sent {
                         debug!(error = %error, "failed to send a heartbeat");
                     }

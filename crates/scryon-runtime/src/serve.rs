@@ -8,7 +8,8 @@ use scryon_providers::HttpClient;
 use tracing::info;
 
 use crate::circuits::Circuits;
-use crate::leases::Leases;
+use crate::gate::Gates;
+use crate::leases::{Leases, Process};
 use crate::shell::{Context, ProgramError};
 use crate::stage::{Stage, StageDeps};
 use crate::worker::{Worker, WorkerParts};
@@ -28,6 +29,7 @@ impl WorkerKit {
             store: ctx.store.clone(),
             blobs: ctx.blobs.clone(),
             circuits: Circuits::new(ctx.store.clone(), metrics.clone()),
+            gates: Gates::new(ctx.config.engines.provider_rpm.clone(), metrics.clone()),
             metrics,
             switches: ctx.switches.clone(),
             owner: ctx.owner.clone(),
@@ -59,10 +61,22 @@ pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> 
     let reading = tokio::spawn(kit.deps.circuits.clone().keep(ctx.stop.clone()));
     let beating = tokio_util::sync::CancellationToken::new();
     let beats = tokio::spawn({
-        let (leases, store, owner, program, stop) =
-            (leases.clone(), ctx.store.clone(), ctx.owner.to_string(), ctx.program, beating.clone());
-        async move { leases.keep(store, owner, program, stop).await }
+        let (leases, store, stop) = (leases.clone(), ctx.store.clone(), beating.clone());
+        let process = Process {
+            owner: ctx.owner.to_string(),
+            program: ctx.program,
+            stages: stages.iter().map(|s| s.kind()).collect(),
+        };
+        async move { leases.keep(store, process, stop).await }
     });
+    let sharing = tokio::spawn(kit.deps.gates.clone().keep(ctx.store.clone(), ctx.stop.clone()));
+    let looking = tokio::spawn(crate::credentials::keep(
+        ctx.config.engines.clone(),
+        stages.iter().map(|s| s.kind()).collect(),
+        kit.http.clone(),
+        ctx.store.clone(),
+        ctx.stop.clone(),
+    ));
     let kinds: Vec<&str> = stages.iter().map(|s| s.kind().as_str()).collect();
     info!(stages = kinds.join(","), "working");
     let worker = Worker::start(
@@ -79,6 +93,8 @@ pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> 
     ctx.stop.cancelled().await;
     worker.stop(ctx.config.workers.drain.0).await;
     reading.abort();
+    sharing.abort();
+    looking.abort();
     beating.cancel();
     // The sign-off only saves others a three-second wait.
     let _signed_off = tokio::time::timeout(std::time::Duration::from_secs(1), beats).await;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::circuits::Circuits;
+use crate::gate::Gates;
 use crate::leases::LeaseGuard;
 use crate::switches::Switches;
 
@@ -93,6 +94,8 @@ pub struct StageError {
     pub engine: Option<&'static str>,
     /// How the purchase of this attempt ended.
     pub job: Option<JobEnd>,
+    /// An operator said not to wait for this provider where it asks for a pause.
+    pub hurried: bool,
 }
 
 /// The closed set the loop branches on.
@@ -113,7 +116,7 @@ pub enum StageErrorKind {
 impl StageError {
     /// An error without a purchase.
     pub fn new(kind: StageErrorKind, code: &'static str, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), code, engine: None, job: None }
+        Self { kind, what: what.into(), code, engine: None, job: None, hurried: false }
     }
 
     /// With the purchase that ended.
@@ -192,6 +195,8 @@ pub struct StageDeps {
     pub circuits: Circuits,
     /// What operators have switched.
     pub switches: Switches,
+    /// How many requests they get.
+    pub gates: Gates,
     /// Named point at which a test build ends itself.
     pub crash_at: Option<Arc<str>>,
 }

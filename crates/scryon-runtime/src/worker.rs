@@ -318,10 +318,13 @@ impl Shared {
         })
     }
 
-    /// The purchase to record with a claim: none where the provider is not asked for now.
+    /// The purchase to record with a claim: none where the provider is perhaps not asked for now.
     fn intent(&self, entry: &StageEntry, call_id: CallId, run_no: i32) -> Option<JobIntent> {
-        let open = |engine: &str| self.deps.circuits.is_open(circuit_of(entry.stage.kind(), engine));
-        entry.stage.intent(call_id, run_no).filter(|intent| !open(&intent.engine))
+        let asked = |engine: &str| {
+            let circuit = circuit_of(entry.stage.kind(), engine);
+            !self.deps.circuits.is_open(circuit) && self.deps.gates.is_free(circuit)
+        };
+        entry.stage.intent(call_id, run_no).filter(|intent| asked(&intent.engine))
     }
 
     async fn start_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {

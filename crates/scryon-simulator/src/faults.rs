@@ -106,6 +106,7 @@ pub(crate) const ROUTES: &[&str] = &[
     "diarize",
     "analyze",
     "lemonfox.transcribe",
+    "lemonfox.models",
     "openai.transcribe",
     "openai.diarize",
     "openai.chat",
@@ -120,9 +121,12 @@ pub(crate) const ROUTES: &[&str] = &[
     "pyannote.job",
     "pyannote.jobs",
     "deepgram.listen",
+    "deepgram.projects",
+    "deepgram.balances",
     "assemblyai.upload",
     "assemblyai.submit",
     "assemblyai.read",
+    "assemblyai.list",
     "assemblyai.delete",
 ];
 

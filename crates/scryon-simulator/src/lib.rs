@@ -22,12 +22,13 @@ mod faults;
 mod hosted;
 mod ledger;
 mod options;
+mod quota;
 mod reply;
 mod sandbox;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Server;
 use actix_web::web::{self, Data, Payload};
@@ -39,11 +40,13 @@ pub use faults::{CallbackFault, ChatFault, Fault, JobFault};
 pub use hosted::callback::Delivery;
 pub use ledger::Purchase;
 pub use options::{DeepgramErrors, Dialect, HostedOptions, ResetForm, SignatureForm, WordPlace};
+pub use quota::{Quota, Traffic};
 pub use sandbox::{PROVIDERS, SANDBOX_SECRET, sandbox_settings};
 
 use crate::faults::Faults;
 use crate::hosted::Hosted;
 use crate::ledger::Ledger;
+use crate::quota::Quotas;
 use crate::reply::Reply;
 
 /// How the provider behaves. `latency` is that of the three routes, and where the hosted providers' begins.
@@ -72,6 +75,7 @@ struct Shared {
     options: Options,
     ledger: Mutex<Ledger>,
     faults: Mutex<Faults>,
+    quotas: Mutex<Quotas>,
     hosted: Hosted,
 }
 
@@ -89,6 +93,16 @@ impl Simulator {
     /// those of the hosted providers, such as `lemonfox.transcribe`, `openai.chat` and `pyannote.diarize`.
     pub fn fail_next(&self, route: &str, count: usize, fault: Fault) {
         lock(&self.shared.faults).add(route, count, fault);
+    }
+
+    /// Takes only so many requests of a route in a second, from now on, and counts anew. `None`: any number.
+    pub fn set_quota(&self, route: &str, quota: Option<Quota>) {
+        lock(&self.shared.quotas).set(route, quota);
+    }
+
+    /// What was seen of a route since its quota was set; absent where it has none.
+    pub fn traffic(&self, route: &str) -> Option<Traffic> {
+        lock(&self.shared.quotas).traffic(route)
     }
 
     /// Forgets the faults that no request has met.
@@ -126,7 +140,8 @@ impl Simulator {
 pub fn serve(listener: TcpListener, options: Options) -> std::io::Result<(Simulator, Server)> {
     let latency_ms = u64::try_from(options.latency.as_millis()).unwrap_or(u64::MAX);
     let hosted = Hosted::new(HostedOptions { latency_ms, ..HostedOptions::default() });
-    let shared = Arc::new(Shared { options, ledger: Mutex::default(), faults: Mutex::default(), hosted });
+    let (ledger, faults, quotas) = (Mutex::default(), Mutex::default(), Mutex::default());
+    let shared = Arc::new(Shared { options, ledger, faults, quotas, hosted });
     let simulator = Simulator { shared: shared.clone() };
     let data = Data::from(shared);
     let server = HttpServer::new(move || {
@@ -178,6 +193,9 @@ async fn engine(
     mut payload: Payload,
     answer: fn(&[u8]) -> String,
 ) -> Result<HttpResponse, Error> {
+    if let Err(retry_after) = lock(&shared.quotas).take(route, Instant::now()) {
+        return Ok(refusal(429, retry_after));
+    }
     let fault = lock(&shared.faults).take(route);
     if let Some(Fault::Status(status, retry_after)) = fault {
         return Ok(refusal(status, retry_after));

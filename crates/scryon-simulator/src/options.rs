@@ -121,6 +121,8 @@ pub struct HostedOptions {
     pub pyannote_reset: ResetForm,
     /// Requests that Deepgram works on at once for a key.
     pub deepgram_concurrent: usize,
+    /// US dollars that Deepgram says are left.
+    pub deepgram_balance: f64,
     /// Shape of Deepgram's errors.
     pub deepgram_errors: DeepgramErrors,
     /// Whether Deepgram's callbacks carry `dg-token`.
@@ -165,6 +167,7 @@ impl Default for HostedOptions {
             pyannote_reads_per_minute: 300,
             pyannote_reset: ResetForm::Seconds,
             deepgram_concurrent: 100,
+            deepgram_balance: 200.0,
             deepgram_errors: DeepgramErrors::Code,
             deepgram_token: true,
             deepgram_retry_ms: 30_000,

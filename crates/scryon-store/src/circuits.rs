@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{Double, Integer, Nullable, Text};
+use diesel::sql_types::{Bool, Double, Integer, Nullable, Text};
 use serde::Serialize;
 
 use crate::db::{Statement, Store, StoreError};
@@ -32,13 +32,35 @@ pub struct Circuit {
     pub forced_seconds: Option<f64>,
     #[diesel(sql_type = Nullable<Text>)]
     pub forced_reason: Option<String>,
+    /// Whether an operator said not to wait where it asks for a pause.
+    #[diesel(sql_type = Bool)]
+    pub fail_fast: bool,
+    /// Absent: until it is taken back.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub fail_fast_seconds: Option<f64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub fail_fast_reason: Option<String>,
+    /// How long ago its key was looked at, and what came of it.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub checked_seconds: Option<f64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub check_result: Option<String>,
+    /// What the last look said that could tell.
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub credential_ok: Option<bool>,
+    /// US dollars, where the provider says it.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub quota_left: Option<f64>,
 }
 
 const ALL: &str = "select engine, extract(epoch from open_until - now())::float8 as open_seconds, reason,
          case when coalesce(forced_until > now(), true) then forced end as forced,
          case when forced_until > now() then extract(epoch from forced_until - now())::float8 end as forced_seconds,
-         case when coalesce(forced_until > now(), true) then forced_reason end as forced_reason
-     from provider_circuits order by engine";
+         case when coalesce(forced_until > now(), true) then forced_reason end as forced_reason,
+         f.on as fail_fast, case when f.on then extract(epoch from fail_fast_until - now())::float8 end as fail_fast_seconds,
+         case when f.on then fail_fast_reason end as fail_fast_reason,
+         extract(epoch from now() - checked_at)::float8 as checked_seconds, check_result, credential_ok, quota_left
+     from provider_circuits, lateral (select fail_fast and coalesce(fail_fast_until > now(), true) as on) f order by engine";
 
 /// A circuit that is open already stays as it is, unless its time is over: then the probe has failed.
 const OPEN: &str = "insert into provider_circuits as c (engine, open_until, opened_at, openings, reason)
@@ -65,10 +87,32 @@ const FORCE: &str = "with before as (select forced from provider_circuits where 
          forced_reason = excluded.forced_reason, updated_at = now()
      returning 1 as n";
 
+const FAIL_FAST: &str = "with before as (select fail_fast from provider_circuits where engine = $1),
+     noted as (insert into change_log (kind, program, details)
+         select 'provider', 'scryon', jsonb_build_object('engine', $1::text, 'failFastBefore', (select fail_fast from before),
+             'failFastAfter', $2::bool, 'seconds', $3::float8, 'reason', $4::text))
+     insert into provider_circuits as c (engine, fail_fast, fail_fast_until, fail_fast_reason)
+     values ($1, $2, now() + $3::float8 * interval '1 second', $4)
+     on conflict (engine) do update set fail_fast = excluded.fail_fast, fail_fast_until = excluded.fail_fast_until,
+         fail_fast_reason = excluded.fail_fast_reason, updated_at = now()
+     returning 1 as n";
+
+/// One of all programs looks, and leaves a row that others can see.
+const CHECK_BEGIN: &str = "insert into provider_circuits as c (engine, check_begun) values ($1, now())
+     on conflict (engine) do update set check_begun = now()
+     where c.check_begun is null or c.check_begun <= now() - $2 * interval '1 second'
+     returning 1 as n";
+
+const CHECK_END: &str = "insert into provider_circuits as c (engine, check_begun, checked_at, check_result, credential_ok, quota_left)
+     values ($1, now(), now(), $2, case when $2 = 'ok' then true when $2 in ('bad_key', 'no_credit') then false end, $3)
+     on conflict (engine) do update set check_begun = now(), checked_at = now(), check_result = excluded.check_result,
+         credential_ok = coalesce(excluded.credential_ok, c.credential_ok),
+         quota_left = case when excluded.credential_ok then excluded.quota_left else c.quota_left end
+     returning 1 as n";
+
 #[derive(diesel::QueryableByName)]
 struct CountRow {
     #[diesel(sql_type = Integer)]
-    #[allow(dead_code)] // its presence is the answer
     n: i32,
 }
 
@@ -105,6 +149,43 @@ impl Store {
     ) -> Result<(), StoreError> {
         let seconds = period.map(|p| p.as_secs_f64());
         let statement = Statement::new(FORCE).bind(engine).bind(forced).bind(seconds).bind(reason);
+        self.row::<CountRow>(statement).await.map(|_| ())
+    }
+
+    /// An operator's word not to wait for a provider that asks for a pause. It is kept in the log of changes.
+    pub async fn circuit_fail_fast(
+        &self,
+        engine: &str,
+        on: bool,
+        period: Option<Duration>,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let seconds = period.map(|p| p.as_secs_f64());
+        let statement = Statement::new(FAIL_FAST).bind(engine).bind(on).bind(seconds).bind(reason);
+        self.row::<CountRow>(statement).await.map(|_| ())
+    }
+
+    /// Begins a new analysis of calls whose analysis was left out, once no operator's word keeps it out. Gives how
+    /// many.
+    pub async fn analyses_put_back(&self, batch: i32) -> Result<i32, StoreError> {
+        let statement = Statement::new("select analyses_put_back($1) as n").bind(batch);
+        Ok(self.row::<CountRow>(statement).await?.map_or(0, |row| row.n))
+    }
+
+    /// The right to look at an engine's key: one program has it in so long.
+    pub async fn credential_check_begin(&self, engine: &str, every: Duration) -> Result<bool, StoreError> {
+        let statement = Statement::new(CHECK_BEGIN).bind(engine).bind(every);
+        Ok(self.row::<CountRow>(statement).await?.is_some())
+    }
+
+    /// What a look at an engine's key said.
+    pub async fn credential_checked(
+        &self,
+        engine: &str,
+        result: &str,
+        quota_left: Option<f64>,
+    ) -> Result<(), StoreError> {
+        let statement = Statement::new(CHECK_END).bind(engine).bind(result).bind(quota_left);
         self.row::<CountRow>(statement).await.map(|_| ())
     }
 }

@@ -51,8 +51,9 @@ const TOUCH: &str = "update call_records r set updated_at = now() from (
      where r.id = o.id";
 
 const BEAT: &str = "with beat as (
-         insert into worker_heartbeats (owner, program, version, held) values ($1, $2, $3, $4)
-         on conflict (owner) do update set beat_at = now(), held = excluded.held
+         insert into worker_heartbeats (owner, program, version, held, stages) values ($1, $2, $3, $4, $5)
+         on conflict (owner) do update set beat_at = now(), held = excluded.held,
+             stages = case when excluded.stages = '{}' then worker_heartbeats.stages else excluded.stages end
      ) select set_config('synchronous_commit', 'off', true) is not null as standing, null::uuid as token";
 
 #[derive(diesel::QueryableByName)]
@@ -62,6 +63,12 @@ struct StandingRow {
     #[diesel(sql_type = Bool)]
     #[allow(dead_code)] // forces the evaluation of set_config
     standing: bool,
+}
+
+#[derive(diesel::QueryableByName)]
+struct StagesRow {
+    #[diesel(sql_type = diesel::sql_types::Array<diesel::sql_types::Text>)]
+    stages: Vec<String>,
 }
 
 impl Store {
@@ -91,13 +98,20 @@ impl Store {
     pub async fn beat(
         &self,
         owner: &str,
-        program: &str,
-        version: &str,
+        (program, version): (&str, &str),
+        stages: &[StageKind],
         held: Value,
     ) -> Result<(), StoreError> {
-        self.row::<StandingRow>(Statement::new(BEAT).bind(owner).bind(program).bind(version).bind(held))
-            .await
-            .map(|_| ())
+        let stages = Bind::Texts(stages.iter().map(|s| s.as_str().to_owned()).collect());
+        let statement = Statement::new(BEAT).bind(owner).bind(program).bind(version).bind(held).bind(stages);
+        self.row::<StandingRow>(statement).await.map(|_| ())
+    }
+
+    /// What each process that lives works on.
+    pub async fn stages_of_processes(&self) -> Result<Vec<Vec<String>>, StoreError> {
+        let sql = "select stages from worker_heartbeats where beat_at > now() - interval '10 seconds'";
+        let rows: Vec<StagesRow> = self.rows(Statement::new(sql)).await?;
+        Ok(rows.into_iter().map(|row| row.stages).collect())
     }
 
     /// Takes a stopped process off the list, so that its redelivered work is claimed at once.

@@ -4,6 +4,7 @@
 mod counts;
 mod dead_letters;
 mod dispatch;
+mod left_out;
 mod orphans;
 mod sweep;
 
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use scryon_config::SweeperSettings;
 use scryon_metrics::SweeperMetrics;
-use scryon_runtime::{Context, Leases, Program, ProgramError, StoreLimits};
+use scryon_runtime::{Context, Leases, Process, Program, ProgramError, StoreLimits};
 use tokio_util::sync::CancellationToken;
 
 /// The program.
@@ -47,13 +48,15 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
     let sweeper = Sweeper { ctx: ctx.clone(), metrics, leading: Arc::new(AtomicBool::new(false)) };
     let letters = dead_letters::drain(&sweeper);
     let beats = {
-        let (store, owner, stop) = (ctx.store.clone(), ctx.owner.to_string(), ctx.stop.clone());
-        async move { Leases::default().keep(store, owner, PROGRAM.name, stop).await }
+        let (store, stop) = (ctx.store.clone(), ctx.stop.clone());
+        let process = Process { owner: ctx.owner.to_string(), program: PROGRAM.name, stages: Vec::new() };
+        async move { Leases::default().keep(store, process, stop).await }
     };
     tokio::join!(
         dispatch::dispatch(&sweeper),
         dispatch::repair(&sweeper),
         sweep::sweep(&sweeper),
+        left_out::put_back(&sweeper),
         orphans::sweep(&sweeper),
         counts::count(&sweeper),
         beats,

@@ -39,7 +39,7 @@ const RULES: [(&str, &str); 8] = [
              'NORMALIZED_TRANSCRIPT_JSON', 'ANALYSIS_JSON']) t
          where c.status = 'COMPLETED' and not exists (select 1 from call_artifacts a where a.call_id = c.id and a.artifact_type = t)
            and not exists (select 1 from call_stages s where s.call_id = c.id and s.run_no = c.run_no
-                           and s.stage = 'analysis' and s.skip_reason = 'disabled' and t = 'ANALYSIS_JSON')",
+                           and s.stage = 'analysis' and s.skip_reason in ('disabled', 'provider_throttled') and t = 'ANALYSIS_JSON')",
     ),
     (
         "a reader's transcript is not of the final run",

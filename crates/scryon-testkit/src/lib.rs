@@ -25,7 +25,7 @@ pub use dice::Dice;
 pub use gate::Gate;
 pub use process::{Stack, StackProgram, scryon_command};
 pub use scryon_simulator::{
-    CallbackFault, Fault, HostedOptions, JobFault, Purchase, SANDBOX_SECRET, Simulator,
+    CallbackFault, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET, Simulator, Traffic,
 };
 pub use servers::{Pair, Servers, repository};
 pub use storage::objects;

@@ -1,11 +1,13 @@
 //! Hosted engines, as the simulator plays them: jobs that run while no worker waits, transcripts by callback, and
 //! providers that are away.
 
+mod hurry;
 mod jobs;
+mod keys;
 mod outages;
 mod transcripts;
 
-use scryon_testkit::TestApp;
+use scryon_testkit::{TestApp, eventually, scryon_command};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -28,6 +30,20 @@ async fn purchases(app: &TestApp, id: Uuid) -> Vec<(String, bool)> {
 }
 async fn transcript(app: &TestApp, id: Uuid) -> Value {
     app.client.get(&format!("/api/calls/{id}/transcript")).await.body
+}
+
+/// The command line with this installation's settings and some of its own; gives exit code, data and words.
+async fn scryon(app: &TestApp, extra: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = scryon_command();
+    command.args(arguments).envs(&app.settings).envs(extra.iter().copied());
+    let output = command.output().await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Waits until the workers export this.
+async fn exported(app: &TestApp, line: &str) {
+    eventually(line, || async { app.metrics().lines().any(|l| l == line).then_some(()) }).await;
 }
 
 /// Lets the time pass that calls wait.

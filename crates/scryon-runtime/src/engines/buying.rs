@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::{EngineStage, intent_of};
 use crate::circuits::{Admission, circuit_of};
+use crate::gate::{Permit, PutOff};
 use crate::stage::{StageContext, StageError, StageErrorKind};
 
 /// An earlier run of this call had the same question for one of the engines, and its answer is still there.
@@ -68,15 +69,23 @@ pub(super) enum Permission {
     LookAgain,
     /// The provider is not asked before this has passed.
     KeepAway(Duration),
+    /// The same to keep within its limits. The purchase was recorded and nothing was sent.
+    PutOff {
+        job: Option<JobId>,
+        wait: Duration,
+        throttled: bool,
+    },
 }
 
-/// Asks the ledger whether this worker may send a paid request.
+/// Asks the gate and the ledger whether this worker may send a paid request. The gate comes first: what is bought is
+/// sent at once.
 pub(super) async fn permission<S: EngineStage>(
     stage: &S,
     cx: &StageContext<'_>,
     index: usize,
     info: &EngineInfo,
     extra: &str,
+    permit: &mut Option<Permit>,
 ) -> Result<Permission, StageError> {
     let begin = async || {
         let Some(intent) = intent_of(info, extra) else { return Err(StageError::superseded()) };
@@ -87,15 +96,23 @@ pub(super) async fn permission<S: EngineStage>(
     let recorded = if index == 0 { cx.lease.job.clone() } else { None };
     let mut claim = match recorded {
         Some(claim) => claim,
-        None => match cx.deps.circuits.admit(circuit_of(cx.lease.stage, info.name)).await {
-            Admission::Ask => begin().await?,
+        None => match admitted(cx, info, permit).await {
+            Ok(()) => begin().await?,
             // What is paid for, or on its way, is taken also from a provider that is not asked.
-            Admission::Wait(wait) => match found(cx, info, extra).await? {
+            Err(refused) => match found(cx, info, extra).await? {
                 Some(claim) => claim,
-                None => return Ok(Permission::KeepAway(wait)),
+                None => return Ok(refused),
             },
         },
     };
+    if permit.is_none()
+        && sends(&claim)
+        && let Err(PutOff { wait, throttled }) = through_gate(cx, info, permit).await
+    {
+        // What was perhaps sent stays as it is.
+        let job = if let JobClaim::Mine { id } = claim { Some(id) } else { None };
+        return Ok(Permission::PutOff { job, wait, throttled });
+    }
     if claim == JobClaim::Raced {
         claim = begin().await?;
     }
@@ -136,6 +153,45 @@ pub(super) async fn permission<S: EngineStage>(
     }
 }
 
+/// Whether a request follows from this, as far as can be told.
+const fn sends(claim: &JobClaim) -> bool {
+    matches!(
+        claim,
+        JobClaim::Mine { .. } | JobClaim::Unsettled { .. } | JobClaim::InFlight { owner_silent: true, .. }
+    )
+}
+
+/// Asks the circuit and the gate.
+async fn admitted(
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    permit: &mut Option<Permit>,
+) -> Result<(), Permission> {
+    let circuit = circuit_of(cx.lease.stage, info.name);
+    if cx.deps.circuits.is_open(circuit) {
+        return match cx.deps.circuits.admit(circuit).await {
+            Admission::Ask => {
+                // The one request of all programs that finds out.
+                *permit = Some(cx.deps.gates.enter_anyway(circuit));
+                Ok(())
+            }
+            Admission::Wait(wait) => Err(Permission::KeepAway(wait)),
+        };
+    }
+    let put_off = |PutOff { wait, throttled }| Permission::PutOff { job: None, wait, throttled };
+    through_gate(cx, info, permit).await.map_err(put_off)
+}
+
+async fn through_gate(
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    permit: &mut Option<Permit>,
+) -> Result<(), PutOff> {
+    let circuit = circuit_of(cx.lease.stage, info.name);
+    *permit = Some(cx.deps.gates.enter(circuit, cx.lease.tries > 0).await?);
+    Ok(())
+}
+
 /// A purchase that can serve without another request.
 async fn found(
     cx: &StageContext<'_>,
@@ -155,6 +211,7 @@ impl Permission {
         match self {
             Self::Send(job) => Some(*job),
             Self::Collect(job) => Some(job.id),
+            Self::PutOff { job, .. } => *job,
             Self::Free | Self::Adopted(_) | Self::LookAgain | Self::KeepAway(_) => None,
         }
     }

@@ -14,6 +14,8 @@ use crate::retry::{Patience, backoff_of_try};
 use crate::slots::Slot;
 use crate::stage::{StageContext, StageDone, StageError, StageErrorKind};
 
+/// The code of work that was put off to keep within a provider's limits.
+const PACED: &str = "provider_paced";
 /// Tries of an answer of the wrong shape, or of a bug.
 const SUSPECT_TRIES: i32 = 2;
 
@@ -142,19 +144,26 @@ impl Shared {
             StageErrorKind::Pause(pause) => pause,
             _ => backoff_of_try(tries),
         };
-        info!(
-            errorCode = error.code,
-            provider = error.engine,
-            delayMs = delay.as_millis() as u64,
-            "a stage is tried again: {}",
-            error.what
-        );
+        let delay_ms = delay.as_millis() as u64;
+        if error.code == PACED {
+            // One line for each call of thousands that wait says nothing; a metric counts them.
+            debug!(provider = error.engine, delayMs = delay_ms, "a stage is put off: {}", error.what);
+        } else {
+            info!(
+                errorCode = error.code,
+                provider = error.engine,
+                delayMs = delay_ms,
+                "a stage is tried again: {}",
+                error.what
+            );
+        }
         let setback = Setback {
             delay,
             counts: !matches!(error.kind, StageErrorKind::Pause(_)),
             waiting: false,
             error_code: Some(error.code.to_owned()),
-            event: Some(event),
+            // A request that was never made is no line in the call's log.
+            event: Some(event).filter(|_| error.code != PACED),
             job: error.job,
         };
         ("retry", self.apply_setback(cx.lease, &setback).await)

@@ -35,7 +35,22 @@ pub(crate) struct Running(HashMap<String, usize>);
 type Options = Query<Vec<(String, String)>>;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/v1/listen", web::post().to(listen));
+    config
+        .route("/v1/listen", web::post().to(listen))
+        .route("/v1/projects", web::get().to(projects))
+        .route("/v1/projects/{id}/balances", web::get().to(balances));
+}
+
+async fn projects(request: HttpRequest, shared: Data<Shared>) -> Result<HttpResponse, Error> {
+    let visit = Visit::begin(&shared, &request, Provider::Deepgram, "deepgram.projects")?;
+    visit.answer(Reply::json(&json!({"projects": [{"project_id": "p-1", "name": "calls"}]}))).await
+}
+
+async fn balances(request: HttpRequest, shared: Data<Shared>) -> Result<HttpResponse, Error> {
+    let visit = Visit::begin(&shared, &request, Provider::Deepgram, "deepgram.balances")?;
+    let amount = visit.options.deepgram_balance;
+    let balance = json!({"balance_id": "b-1", "amount": amount, "units": "usd", "purchase_order_id": "o-1"});
+    visit.answer(Reply::json(&json!({"balances": [balance]}))).await
 }
 
 async fn listen(

@@ -21,7 +21,15 @@ const SPEAKERS: usize = 4;
 const FORMATS: &[&str] = &["json", "text", "srt", "vtt", "verbose_json"];
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/v1/audio/transcriptions", web::post().to(transcribe));
+    config
+        .route("/v1/audio/transcriptions", web::post().to(transcribe))
+        .route("/v1/models", web::get().to(models));
+}
+
+async fn models(request: HttpRequest, shared: Data<Shared>) -> Result<HttpResponse, Error> {
+    let visit = Visit::begin(&shared, &request, Provider::Lemonfox, "lemonfox.models")?;
+    let models = json!({"object": "list", "data": [{"id": "whisper-1", "object": "model"}]});
+    visit.answer(Reply::json(&models)).await
 }
 
 async fn transcribe(

@@ -1,7 +1,7 @@
 //! One request to a hosted provider, from its key to its answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
@@ -88,19 +88,24 @@ impl Visit {
     }
 
     fn meet_fault(&mut self) -> Result<(), Error> {
+        if let Err(retry_after) = lock(&self.shared.quotas).take(self.route, Instant::now()) {
+            return Err(self.ordered(429, retry_after));
+        }
         self.fault = lock(&self.shared.faults).take(self.route);
         match self.fault {
-            Some(Fault::Status(status, retry_after)) => {
-                let mut reply = self.problem(&Problem::ordered(status));
-                if let Some(seconds) = retry_after {
-                    reply = reply.header("Retry-After", seconds.to_string());
-                }
-                Err(reply.refusal())
-            }
+            Some(Fault::Status(status, retry_after)) => Err(self.ordered(status, retry_after)),
             Some(Fault::Quota) => Err(self.refuse(&Problem::quota(self.provider))),
             Some(Fault::RefusedWithOk) => Err(self.problem(&Problem::ordered(400)).status(200).refusal()),
             _ => Ok(()),
         }
+    }
+
+    fn ordered(&self, status: u16, retry_after: Option<u64>) -> Error {
+        let mut reply = self.problem(&Problem::ordered(status));
+        if let Some(seconds) = retry_after {
+            reply = reply.header("Retry-After", seconds.to_string());
+        }
+        reply.refusal()
     }
 
     fn bad_key(&self) -> Error {

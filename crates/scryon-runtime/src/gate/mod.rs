@@ -1,0 +1,295 @@
+//! The gate in front of each hosted engine: who may ask it now, who waits a moment in hand, who is put off in its row.
+
+mod limiter;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::{IntCounter, IntGauge};
+use scryon_config::RequestRates;
+use scryon_domain::stage::StageKind;
+use scryon_metrics::WorkerMetrics;
+use scryon_providers::ProviderError;
+use scryon_store::Store;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use limiter::{Entry, Flight, Limiter, Outcome, PATIENCE};
+
+/// How often the processes that share a rate are counted.
+const COUNT: Duration = Duration::from_secs(2);
+
+/// Why a request is not made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutOff {
+    pub wait: Duration,
+    /// The provider has asked for it; else it is a limit of ours.
+    pub throttled: bool,
+}
+
+/// The gates of this process; cheap to clone.
+#[derive(Clone)]
+pub struct Gates {
+    metrics: WorkerMetrics,
+    rates: Arc<RequestRates>,
+    doors: Arc<Mutex<HashMap<String, Arc<Door>>>>,
+}
+
+#[derive(Debug)]
+struct Door {
+    state: Mutex<State>,
+    left: Notify,
+    turn: tokio::sync::Mutex<()>,
+    in_flight: IntGauge,
+    limit: IntGauge,
+    throttled: IntCounter,
+    put_off: IntCounter,
+}
+
+#[derive(Debug)]
+struct State {
+    limiter: Limiter,
+    waiting: u32,
+}
+
+impl std::fmt::Debug for Gates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gates").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Door {
+    fn look(self: &Arc<Self>, retry: bool, place: &mut Option<Place>, patient_until: Instant) -> Look {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        let wait = match state.limiter.enter(retry, now) {
+            Entry::Through => {
+                self.show(&state.limiter);
+                let flight = Flight { since: now, retry };
+                return Look::Through(Permit { door: self.clone(), flight, stage: Held::Due });
+            }
+            Entry::Crowded if now < patient_until && place.is_some() => return Look::Again,
+            Entry::Crowded if now < patient_until && state.waiting < state.limiter.may_wait() => {
+                state.waiting += 1;
+                *place = Some(Place(self.clone()));
+                return Look::Again;
+            }
+            Entry::Crowded => state.limiter.come_back(now),
+            Entry::Later(wait) => wait,
+        };
+        Look::Off(PutOff { wait, throttled: state.limiter.is_throttled(now) })
+    }
+
+    fn show(&self, limiter: &Limiter) {
+        self.in_flight.set(i64::from(limiter.in_flight()));
+        self.limit.set(limiter.limit().map_or(0, i64::from));
+    }
+}
+
+/// What came of looking at a gate.
+enum Look {
+    Through(Permit),
+    /// When somebody has left.
+    Again,
+    Off(PutOff),
+}
+
+/// The right to make one request.
+#[derive(Debug)]
+pub struct Permit {
+    door: Arc<Door>,
+    flight: Flight,
+    stage: Held,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Held {
+    Due,
+    Sent,
+    Ended,
+}
+
+impl Gates {
+    /// Open gates.
+    pub fn new(rates: RequestRates, metrics: WorkerMetrics) -> Self {
+        Self { metrics, rates: Arc::new(rates), doors: Arc::default() }
+    }
+
+    fn door(&self, engine: &str) -> Arc<Door> {
+        let mut doors = lock(&self.doors);
+        if let Some(door) = doors.get(engine) {
+            return door.clone();
+        }
+        let mut limiter = Limiter::new(Instant::now());
+        limiter.set_rate(self.rates.per_second(engine));
+        let state = Mutex::new(State { limiter, waiting: 0 });
+        let labels = &[engine];
+        let door = Arc::new(Door {
+            state,
+            left: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+            in_flight: self.metrics.provider_in_flight.with_label_values(labels),
+            limit: self.metrics.provider_limit.with_label_values(labels),
+            throttled: self.metrics.provider_throttled.with_label_values(labels),
+            put_off: self.metrics.provider_put_off.with_label_values(labels),
+        });
+        doors.insert(engine.to_owned(), door.clone());
+        door
+    }
+
+    /// Whether nothing limits requests now: then the purchase is recorded with the claim.
+    pub fn is_free(&self, engine: &str) -> bool {
+        lock(&self.door(engine).state).limiter.is_free(Instant::now())
+    }
+
+    /// Asks to make a request, and waits a moment where others are about to end.
+    pub async fn enter(&self, engine: &str, retry: bool) -> Result<Permit, PutOff> {
+        let door = self.door(engine);
+        let patient_until = Instant::now() + PATIENCE;
+        let mut place = None;
+        loop {
+            // Before the look, so that whoever leaves after it is noticed.
+            let left = door.left.notified();
+            match door.look(retry, &mut place, patient_until) {
+                Look::Through(permit) => return Ok(permit),
+                Look::Off(put_off) => {
+                    door.put_off.inc();
+                    return Err(put_off);
+                }
+                Look::Again => {
+                    let _left_or_late = tokio::time::timeout_at(patient_until.into(), left).await;
+                }
+            }
+        }
+    }
+
+    /// For a request that must not wait.
+    pub fn enter_anyway(&self, engine: &str) -> Permit {
+        let door = self.door(engine);
+        {
+            let mut state = lock(&door.state);
+            state.limiter.enter_anyway();
+            door.show(&state.limiter);
+        }
+        Permit { door, flight: Flight { since: Instant::now(), retry: false }, stage: Held::Due }
+    }
+
+    /// Keeps this process's part of each rate up to date, until told to stop.
+    pub async fn keep(self, store: Store, stop: CancellationToken) {
+        if self.rates.is_empty() {
+            return;
+        }
+        loop {
+            // While Postgres is away the last count holds.
+            if let Ok(processes) = store.stages_of_processes().await {
+                for (engine, per_second) in self.rates.all() {
+                    let share = per_second / sharers(engine, &processes) as f64;
+                    lock(&self.door(engine).state).limiter.set_rate(Some(share));
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(COUNT) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Processes among which an engine's rate is divided: those that work on a stage of it, this one at least.
+fn sharers(engine: &str, processes: &[Vec<String>]) -> usize {
+    let stages: &[StageKind] = match engine {
+        "llm" => &[StageKind::Analysis],
+        "pyannote" => &[StageKind::Diarization],
+        "fake" => &[StageKind::Transcription, StageKind::Diarization, StageKind::Analysis],
+        _ => &[StageKind::Transcription],
+    };
+    let works = |of: &&Vec<String>| of.iter().any(|s| stages.iter().any(|kind| kind.as_str() == s));
+    processes.iter().filter(works).count().max(1)
+}
+
+impl Permit {
+    /// Waits for the turn of this request, which is to be sent then.
+    pub async fn turn(&mut self) {
+        // One after the other, so that a late one makes those behind it later.
+        let _turn = self.door.turn.lock().await;
+        let at = lock(&self.door.state).limiter.turn(Instant::now());
+        tokio::time::sleep_until(at.into()).await;
+        let now = Instant::now();
+        lock(&self.door.state).limiter.sent(now);
+        self.flight.since = now;
+        self.stage = Held::Sent;
+    }
+
+    /// Takes in how the request ended. Gives how long its call waits, where the provider asked for a pause.
+    pub fn end(mut self, error: Option<&ProviderError>) -> Option<Duration> {
+        self.stage = Held::Ended;
+        let outcome = match error {
+            None => Outcome::Success,
+            Some(ProviderError::Throttled { pause, asked, .. }) => {
+                self.door.throttled.inc();
+                Outcome::Throttled { asked: asked.then_some(*pause) }
+            }
+            Some(_) => Outcome::Other,
+        };
+        let wait = {
+            let mut state = lock(&self.door.state);
+            let wait = state.limiter.leave(self.flight, outcome, Instant::now());
+            self.door.show(&state.limiter);
+            wait
+        };
+        self.door.left.notify_waiters();
+        wait
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        {
+            let mut state = lock(&self.door.state);
+            match self.stage {
+                Held::Ended => return,
+                Held::Due => state.limiter.leave_unused(),
+                // The work was cut short: how it would have ended is not known.
+                Held::Sent => drop(state.limiter.leave(self.flight, Outcome::Other, Instant::now())),
+            }
+            self.door.show(&state.limiter);
+        }
+        self.door.left.notify_waiters();
+    }
+}
+
+/// A place among those who wait in hand.
+struct Place(Arc<Door>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.waiting = state.waiting.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_shared_by_those_who_work_on_the_engines_stage() {
+        let process = |stages: &[&str]| stages.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let alive = [
+            process(&["preprocessing", "transcription", "assembly"]),
+            process(&["transcription"]),
+            process(&["analysis"]),
+            process(&[]),
+        ];
+        let cases = [("lemonfox", 2), ("llm", 1), ("pyannote", 1), ("fake", 3)];
+        for (engine, expected) in cases {
+            assert_eq!(sharers(engine, &alive), expected, "{engine}");
+        }
+        assert_eq!(sharers("lemonfox", &[]), 1, "this process is there before its first beat");
+    }
+}
