@@ -11,6 +11,7 @@ mod database;
 mod dice;
 mod gate;
 mod process;
+mod proxy;
 mod servers;
 mod wait;
 
@@ -23,6 +24,7 @@ pub use database::Database;
 pub use dice::Dice;
 pub use gate::Gate;
 pub use process::{Stack, StackProgram, scryon_command};
+pub use proxy::{Proxy, Way};
 pub use scryon_simulator::{
     CallbackFault, Fault, HostedOptions, JobFault, Purchase, SANDBOX_SECRET, Simulator,
 };
