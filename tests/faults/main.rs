@@ -16,3 +16,4 @@ mod scale;
 mod servers;
 mod submits;
 mod support;
+mod wires;

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_testkit::{Pair, Parts, TestApp, TestOptions, elapse, eventually, unique_wav};
+use scryon_testkit::{Pair, Parts, TestApp, TestOptions, elapse, eventually};
 use uuid::Uuid;
 
-use crate::support::{all_completed, bought_once_each};
+use crate::support::{all_completed, bought_once_each, scale, steady_load};
 
-/// Some calls a second, enough that every stage has some in its hands at any moment.
-const PAUSE: Duration = Duration::from_millis(40);
 const LATENCY: Duration = Duration::from_millis(300);
 
 async fn app_on(pair: &str) -> (Pair, TestApp) {
@@ -20,24 +18,18 @@ async fn app_on(pair: &str) -> (Pair, TestApp) {
     (pair, app)
 }
 
-/// Uploads at a steady pace; gives the calls that were promised. With a server away a refusal is allowed,
-/// a broken promise is not.
-async fn steady_load(app: &TestApp, uploads: usize) -> Vec<Uuid> {
-    let sent = (0..uploads).map(async |n: usize| {
-        elapse(PAUSE * u32::try_from(n).unwrap()).await;
-        let answer = app.client.upload_form(scryon_testkit::Client::form(unique_wav())).await;
-        assert!(matches!(answer.status, 202 | 503), "{} {}", answer.status, answer.text);
-        (answer.status == 202).then(|| answer.body["callId"].as_str().unwrap().parse().unwrap())
-    });
-    futures_util::future::join_all(sent).await.into_iter().flatten().collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_broker_that_lost_every_queue_loses_no_call() {
     // A broker of its own: what this does to it is no other test's concern.
     let (pair, app) = app_on("broker-faults").await;
+    let kills = scale("kills of the broker", 1, 20);
     let disaster = async {
         elapse(Duration::from_secs(1)).await;
+        for _ in 1..kills {
+            pair.control("kill", "rabbitmq").await;
+            pair.control("start", "rabbitmq").await;
+            elapse(Duration::from_secs(5)).await;
+        }
         pair.control("kill", "rabbitmq").await;
         pair.control("start", "rabbitmq").await;
         // RabbitMQ 3.10 does not survive the deletion of quorum queues that it is still recovering.
@@ -49,10 +41,11 @@ async fn a_killed_broker_that_lost_every_queue_loses_no_call() {
         }
         app.broker().await.delete_queues(&app.topology()).await;
     };
-    let (promised, ()) = join(steady_load(&app, 250), disaster).await;
-    assert_eq!(promised.len(), 250, "without a broker uploads are accepted all the same");
-    all_completed(&app, 250).await;
-    bought_once_each(&app, 250);
+    let uploads = 250 * kills;
+    let (promised, ()) = join(steady_load(&app, uploads), disaster).await;
+    assert_eq!(promised.len(), uploads, "without a broker uploads are accepted all the same");
+    all_completed(&app, uploads).await;
+    bought_once_each(&app, uploads);
     app.finish().await;
 }
 
@@ -98,12 +91,15 @@ async fn ten_seconds_without_postgres_lose_no_call_and_cost_no_try() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_postgres_loses_no_call() {
     let (pair, app) = app_on("faults").await;
+    let kills = scale("kills of Postgres", 1, 20);
     let disaster = async {
-        elapse(Duration::from_secs(1)).await;
-        pair.control("kill", "postgres").await;
-        pair.control("start", "postgres").await;
+        for _ in 0..kills {
+            elapse(Duration::from_secs(1)).await;
+            pair.control("kill", "postgres").await;
+            pair.control("start", "postgres").await;
+        }
     };
-    let (promised, ()) = join(steady_load(&app, 120), disaster).await;
+    let (promised, ()) = join(steady_load(&app, 120 * kills), disaster).await;
     let ids: Vec<Uuid> = promised;
     let kept = app.database.sql("select count(*) from call_records where id = any($1)", &[&ids]).await;
     assert_eq!(kept[0].get::<_, i64>(0), ids.len() as i64);

@@ -15,7 +15,7 @@ mod proxy;
 mod servers;
 mod wait;
 
-pub use app::{Parts, TestApp, TestOptions};
+pub use app::{Parts, TestApp, TestOptions, Wires};
 pub use audio::{quiet_wav, unique_wav, unique_wav_of, wav};
 pub use broker::{BrokerConnection, Peeked};
 pub use checker::Verdict;
