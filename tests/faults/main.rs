@@ -7,13 +7,16 @@
 #![allow(clippy::print_stdout)] // measured times are worth reading
 
 mod crash_points;
+mod freezes;
 mod hints;
 mod kills;
 mod memory;
+mod postgres;
 mod races;
 mod resets;
 mod scale;
 mod servers;
 mod submits;
 mod support;
+mod sweeps;
 mod wires;

@@ -1,13 +1,13 @@
 //! Postgres and RabbitMQ that die, or go away, under load. The pair is our own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_testkit::{Pair, Parts, TestApp, TestOptions, elapse, eventually};
+use scryon_testkit::{Fault, Pair, Parts, TestApp, TestOptions, elapse, eventually, unique_wav};
 use uuid::Uuid;
 
-use crate::support::{all_completed, bought_once_each, scale, steady_load};
+use crate::support::{all_completed, bought_once_each, scale, scale_time, steady_load};
 
 const LATENCY: Duration = Duration::from_millis(300);
 
@@ -105,5 +105,55 @@ async fn a_crash_of_postgres_loses_no_call() {
     assert_eq!(kept[0].get::<_, i64>(0), ids.len() as i64);
     let all = app.database.number("select count(*) from call_records").await;
     all_completed(&app, all as usize).await;
+    app.finish().await;
+}
+
+/// Deliveries that a worker has and did not acknowledge, in all queues of the pair.
+async fn unacknowledged(pair: &Pair) -> u64 {
+    let listed = pair.rabbitmqctl(&["list_queues", "messages_unacknowledged", "--no-table-headers"]).await;
+    listed.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum()
+}
+
+/// The broker stops publishers for want of memory. Uploads are accepted, what is in hand is finished and
+/// acknowledged (acks have a connection of their own), and the sweeper announces afterwards what nobody could.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_memory_takes_acks_and_is_made_up_for_by_the_sweeper() {
+    let (pair, app) = app_on("broker-faults").await;
+    let time = scale_time("a memory alarm", 15, 120);
+    let before = 12;
+    for route in ["transcribe", "diarize"] {
+        app.simulator.fail_next(route, before, Fault::Hold);
+    }
+    for _ in 0..before {
+        app.client.upload(unique_wav()).await;
+    }
+    eventually("every request in the provider's hands", || async {
+        (app.simulator.held() == 2 * before).then_some(())
+    })
+    .await;
+    eventually("deliveries in hand", || async {
+        (unacknowledged(&pair).await >= before as u64).then_some(())
+    })
+    .await;
+    pair.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
+    let alarmed = Instant::now();
+    app.simulator.release();
+    let mut meanwhile = 0;
+    while alarmed.elapsed() < time {
+        let asked = Instant::now();
+        app.client.upload(unique_wav()).await;
+        assert!(asked.elapsed() < Duration::from_secs(2), "an upload waited {:?}", asked.elapsed());
+        meanwhile += 1;
+        elapse(Duration::from_millis(200)).await;
+    }
+    // The analyses of the first calls cannot be announced, nor the starts of the others.
+    let done = app.database.number("select count(*) from call_records where status = 'COMPLETED'").await;
+    assert_eq!(done, 0, "publishers are stopped");
+    let acked = "deliveries in hand to be acknowledged during the alarm";
+    eventually(acked, || async { (unacknowledged(&pair).await == 0).then_some(()) }).await;
+    println!("acknowledged {:?} into the alarm; {meanwhile} uploads accepted", alarmed.elapsed());
+    pair.rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    all_completed(&app, before + meanwhile).await;
+    bought_once_each(&app, before + meanwhile);
     app.finish().await;
 }
