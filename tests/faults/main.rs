@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)] // measured times are worth reading
 
 mod crash_points;
+mod drains;
 mod freezes;
 mod hints;
 mod kills;
