@@ -370,6 +370,8 @@ fn settings(
         ("SCRYON_ANALYSIS_ENGINES", "fake".to_owned()),
         ("SCRYON_FAKE_PROVIDER_URL", places.provider.to_owned()),
         ("SCRYON_DRAIN_SECONDS", "10".to_owned()),
+        // Tests that end have no balancer to tell.
+        ("SCRYON_STOP_NOTICE_MS", "0".to_owned()),
     ];
     let mut settings: BTreeMap<String, String> = usual.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     if options.hosted {
