@@ -1,10 +1,10 @@
 //! Deployments: programs that are told to stop under load, one after the other, and now and then one that dies
 //! instead. No call fails, no client is cut off, and the work goes on meanwhile.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join3, join_all};
 use reqwest::Method;
 use scryon_testkit::{Client, Fault, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav};
 use tokio_util::sync::CancellationToken;
@@ -76,24 +76,52 @@ struct Met {
     cut: AtomicUsize,
 }
 
-/// As a client behind a balancer: the same key at another API until it is accepted.
-async fn insist(apis: &[Client; 2], met: &Met, n: usize) {
+/// A balancer in front of two APIs: it asks for their readiness, and hears of an end late.
+struct Balancer {
+    apis: [Client; 2],
+    ready: [AtomicBool; 2],
+    turn: AtomicUsize,
+}
+
+impl Balancer {
+    fn new(apis: [Client; 2]) -> Self {
+        Self { apis, ready: [AtomicBool::new(true), AtomicBool::new(true)], turn: AtomicUsize::new(0) }
+    }
+
+    async fn watch(&self, until: &CancellationToken) {
+        while !until.is_cancelled() {
+            for (api, ready) in self.apis.iter().zip(&self.ready) {
+                let asked = api.request(Method::GET, "/api/health/ready").send().await;
+                ready.store(asked.is_ok_and(|answer| answer.status() == 200), Ordering::SeqCst);
+            }
+            elapse(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn next(&self) -> Option<&Client> {
+        let turn = self.turn.fetch_add(1, Ordering::SeqCst);
+        let ready = |n: &usize| self.ready[*n].load(Ordering::SeqCst);
+        [turn % 2, (turn + 1) % 2].into_iter().find(ready).map(|n| &self.apis[n])
+    }
+}
+
+/// Uploads under one key until it is accepted.
+async fn insist(balancer: &Balancer, met: &Met) {
     let (audio, key) = (unique_wav_of_some_size(), Uuid::new_v4().to_string());
-    for attempt in n.. {
-        let request = apis[attempt % 2].request(Method::POST, "/api/calls/analyze");
+    loop {
+        let Some(api) = balancer.next() else {
+            met.turned_away.fetch_add(1, Ordering::SeqCst);
+            elapse(Duration::from_millis(50)).await;
+            continue;
+        };
+        let request = api.request(Method::POST, "/api/calls/analyze");
         let request = request.header("Idempotency-Key", &key).multipart(Client::form(audio.clone()));
         match request.send().await {
             Ok(answer) if answer.status() == 202 => {
                 met.accepted.fetch_add(1, Ordering::SeqCst);
                 return;
             }
-            Ok(answer) => {
-                assert!(matches!(answer.status().as_u16(), 409 | 503), "{}", answer.status());
-                met.turned_away.fetch_add(1, Ordering::SeqCst);
-            }
-            Err(error) if error.is_connect() => {
-                met.turned_away.fetch_add(1, Ordering::SeqCst);
-            }
+            Ok(answer) => panic!("{}", answer.status()),
             Err(error) => {
                 println!("cut off: {error:?}");
                 met.cut.fetch_add(1, Ordering::SeqCst);
@@ -118,8 +146,10 @@ async fn every_program_may_be_replaced_under_load_and_no_client_notices() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port().to_string()
     });
-    let apis = ports.each_ref().map(|port| Client::new(format!("http://127.0.0.1:{port}")));
-    let api = async |port: &String| api_up(&stack, &[("SERVER_PORT", port)]).await.0;
+    let balancer = Balancer::new(ports.each_ref().map(|port| Client::new(format!("http://127.0.0.1:{port}"))));
+    // With the notice that is shipped.
+    let shipped = [("SCRYON_STOP_NOTICE_MS", "3000"), ("SCRYON_DRAIN_SECONDS", "25")];
+    let api = async |port: &String| api_up(&stack, &[&shipped[..], &[("SERVER_PORT", port)]].concat()).await.0;
     let mut doors = [api(&ports[0]).await, api(&ports[1]).await];
     let names = [WORKERS[0].name, WORKERS[1].name, WORKERS[2].name, SWEEPER];
     let mut programs = join_all([names, names].concat().into_iter().map(|name| up(&stack, name, &[]))).await;
@@ -127,11 +157,8 @@ async fn every_program_may_be_replaced_under_load_and_no_client_notices() {
     let (met, done) = (Met::default(), CancellationToken::new());
     let load = async {
         let mut uploads = Vec::new();
-        for n in 0.. {
-            if done.is_cancelled() {
-                break;
-            }
-            uploads.push(insist(&apis, &met, n));
+        while !done.is_cancelled() {
+            uploads.push(insist(&balancer, &met));
             if uploads.len() == 8 {
                 join_all(std::mem::take(&mut uploads)).await;
             }
@@ -143,6 +170,10 @@ async fn every_program_may_be_replaced_under_load_and_no_client_notices() {
             for (door, port) in doors.iter_mut().zip(&ports) {
                 stopped(door).await;
                 *door = api(port).await;
+                eventually("the balancer to find it", || async {
+                    balancer.ready.iter().all(|ready| ready.load(Ordering::SeqCst)).then_some(())
+                })
+                .await;
             }
             for program in &mut programs {
                 stopped(program).await;
@@ -151,7 +182,7 @@ async fn every_program_may_be_replaced_under_load_and_no_client_notices() {
         }
         done.cancel();
     };
-    join(load, deployment).await;
+    join3(load, deployment, balancer.watch(&done)).await;
     let [accepted, away, cut] = [&met.accepted, &met.turned_away, &met.cut].map(|n| n.load(Ordering::SeqCst));
     println!("{accepted} uploads accepted, {away} turned away first, {cut} cut off");
     assert_eq!(cut, 0, "an upload that was let in is answered");
