@@ -12,6 +12,7 @@ mod freezes;
 mod hints;
 mod kills;
 mod memory;
+mod poison;
 mod postgres;
 mod races;
 mod resets;
