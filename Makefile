@@ -23,8 +23,8 @@ test-unit:       ## tests that need no server
 test-integration: ## tests of the whole on real Postgres and RabbitMQ
 	@tests/run.sh integration
 
-test-faults:     ## tests that kill programs and stop servers
-	@tests/run.sh faults
+test-faults:     ## tests that kill programs and stop servers (FULL=1: hours, at the scale of docs/faults.md)
+	@SCRYON_FAULTS_FULL=$(FULL) tests/run.sh faults
 
 test-sdks:       ## the providers' own Python clients against the simulator
 	@tests/run.sh sdks

@@ -38,7 +38,10 @@ case $what in all | integration) step 'integration tests' cargo test --workspace
 # Whole stacks of programs, two at a time. Their figures are part of the result.
 case $what in all | runbooks) step 'runbooks, executed' cargo test --workspace --test runbooks --no-fail-fast -- --test-threads=2 --nocapture ;; esac
 # One at a time: they kill, stop and load.
-case $what in all | faults) step 'fault tests' cargo test --workspace --test faults --no-fail-fast -- --test-threads=1 ;; esac
+# With SCRYON_FAULTS_FULL=1 they say how much they did: that run is a proof, and read.
+shown=()
+[ "${SCRYON_FAULTS_FULL:-}" != 1 ] || shown=(--show-output)
+case $what in all | faults) step 'fault tests' cargo test --workspace --test faults --no-fail-fast -- --test-threads=1 "${shown[@]}" ;; esac
 # Minutes of everything at once; three of them here, more with `make soak MINUTES=…`.
 case $what in all | soak) step 'soak' cargo test --workspace --test soak --no-fail-fast -- --nocapture ;; esac
 

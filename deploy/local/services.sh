@@ -4,6 +4,7 @@
 #   services.sh up [NAME]              find or start a pair; writes var/services/NAME.env (default name: main)
 #   services.sh own NAME               start a pair of our own, never a found one (fault tests stop and kill it)
 #   services.sh stop|start|kill NAME postgres|rabbitmq     only for pairs of our own
+#   services.sh rabbitmqctl NAME ARG...                    rabbitmqctl of a pair of our own
 #   services.sh tools                  ffmpeg, pocketsphinx, psql, curl, openssl, installed where that is possible
 #   services.sh python                 Python 3 with venv, installed where that is possible
 #   services.sh down                   stop every pair this clone started and delete its data
@@ -250,6 +251,14 @@ control() { # stop|start|kill NAME postgres|rabbitmq
   esac
 }
 
+broker_ctl() { # NAME ARG...: rabbitmqctl as the node's own user, with its cookie
+  local name=$1; shift
+  [ -f "$state/$name.ctl" ] || die "there is no pair of our own named $name"
+  . "$state/$name.ctl"
+  if [ -n "${DOCKER:-}" ]; then docker_compose "$name" exec -T rabbitmq rabbitmqctl "$@"; return; fi
+  (mq_exec "$name" /usr/lib/rabbitmq/bin/rabbitmqctl -q "$@")
+}
+
 down() {
   local ctl name
   for ctl in "$state"/*.ctl; do
@@ -294,8 +303,9 @@ case ${1:-} in
   up) up "${2:-main}" ;;
   own) own "${2:?name}" ;;
   stop | start | kill) control "$1" "${2:?name}" "${3:?postgres|rabbitmq}" ;;
+  rabbitmqctl) shift; broker_ctl "$@" ;;
   tools) tools ;;
   python) python ;;
   down) down ;;
-  *) sed -n '2,15p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
+  *) sed -n '2,16p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
 esac

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use scryon_testkit::{Fault, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within};
 
-use crate::support::{WORKERS, WorkerProgram, all_completed, app_for_real_workers, up, upload_many};
+use crate::support::{WORKERS, WorkerProgram, all_completed, app_for_real_workers, scale, up, upload_many};
 
 /// From the kill to the start of the redo.
 const TAKEOVER: Duration = Duration::from_secs(5);
@@ -57,7 +57,10 @@ async fn killed_in_mid_stage(victim: WorkerProgram) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_is_replaced_within_five_seconds_and_nothing_is_bought_twice() {
-    join_all(WORKERS.map(killed_in_mid_stage)).await;
+    // Four calls of each of three stages are hit each time.
+    for _ in 0..scale("rounds of kills", 1, 50) {
+        join_all(WORKERS.map(killed_in_mid_stage)).await;
+    }
 }
 
 /// What cannot be finished within the drain is handed back: another has it at once, at no try.

@@ -7,9 +7,13 @@
 #![allow(clippy::print_stdout)] // measured times are worth reading
 
 mod crash_points;
+mod drains;
+mod freezes;
 mod hints;
 mod kills;
 mod memory;
+mod poison;
+mod postgres;
 mod races;
 mod resets;
 mod scale;
@@ -17,3 +21,5 @@ mod servers;
 mod storms;
 mod submits;
 mod support;
+mod sweeps;
+mod wires;

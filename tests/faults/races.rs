@@ -10,9 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::support::{all_completed, bought_once_each, upload_many};
+use crate::support::{all_completed, bought_once_each, scale, upload_many};
 
-const CALLS: i32 = 1_000;
 /// Calls that are raced at once.
 const LANES: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -128,12 +127,13 @@ async fn race(lane: &Lane, id: CallId, transcription_first: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_stages_that_finish_together_start_exactly_one_assembly_a_thousand_times() {
+    let calls = i32::try_from(scale("joins", 1_000, 10_000)).unwrap();
     let database = Database::create(&Servers::found().database_url).await;
     let seed = "with u as (insert into users (tenant_id, external_user_id) values ('default', 'racer') returning id)
          insert into call_records (id, tenant_id, user_id, status, publish_due)
          select gen_random_uuid(), 'default', u.id, 'QUEUED', now() + interval '1 hour' from u, generate_series(1, $1::int)
          returning id";
-    let ids: Vec<Uuid> = database.sql(seed, &[&CALLS]).await.iter().map(|r| r.get(0)).collect();
+    let ids: Vec<Uuid> = database.sql(seed, &[&calls]).await.iter().map(|r| r.get(0)).collect();
     let audio =
         "insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
          select id, 'TEMP_AUDIO', 'none/' || id, 'audio/wav', 1, 0 from call_records";
@@ -161,7 +161,7 @@ async fn parallel_stages_that_finish_together_start_exactly_one_assembly_a_thous
     let joined =
         "select count(*) from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
          where s.stage = 'assembly' and c.stages_done = 7";
-    assert_eq!(database.number(joined).await, i64::from(CALLS));
+    assert_eq!(database.number(joined).await, i64::from(calls));
     database.drop_schema().await;
 }
 

@@ -8,10 +8,9 @@ use scryon_testkit::{Dice, Pair, TestApp, TestOptions, elapse, eventually, event
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::support::{all_completed, all_completed_within, objects, upload_many};
+use crate::support::{all_completed, all_completed_within, objects, scale, upload_many};
 
 const CALLS: usize = 20;
-const RESETS_EACH: u32 = 25;
 /// From the reset to the new run.
 const RESTART: Duration = Duration::from_secs(2);
 
@@ -98,10 +97,10 @@ async fn restarted(app: &TestApp, client: &Client, id: Uuid, old_run: i32) {
     .await;
 }
 
-async fn resets_of_one(app: &TestApp, id: Uuid, seed: u32, hit: &Hit) {
+async fn resets_of_one(app: &TestApp, id: Uuid, seed: u32, resets: usize, hit: &Hit) {
     let client = app.database.client().await;
     let mut dice = Dice::new(seed);
-    for n in 0..RESETS_EACH {
+    for n in 0..resets {
         elapse(Duration::from_millis(u64::from(dice.roll(500)))).await;
         match n % 8 {
             5 => drop(client.execute(FAIL, &[&id]).await.unwrap()),
@@ -124,17 +123,19 @@ async fn five_hundred_resets_at_any_status_each_start_a_run_and_write_nothing_ol
     let app = TestApp::start_with(TestOptions::default().latency(Duration::from_millis(120))).await;
     app.database.client().await.batch_execute(WATCH).await.unwrap();
     let hit = Hit::default();
+    let each = scale("resets of each call", 25, 500);
     let ids = upload_many(&app, CALLS).await;
-    let resets = ids.iter().zip(1..).map(|(id, seed)| resets_of_one(&app, *id, seed * 7919, &hit));
+    let resets = ids.iter().zip(1..).map(|(id, seed)| resets_of_one(&app, *id, seed * 7919, each, &hit));
     join_all(resets).await;
     all_completed(&app, CALLS).await;
 
+    let resets = CALLS * each;
     let each = hit.each();
     println!(
         "resets of QUEUED, TRANSCRIBING, ANALYZING, COMPLETED, FAILED, CANCELLED: {each:?}; slowest restart {} ms",
         hit.slowest_ms.load(Ordering::Relaxed)
     );
-    assert!(each.iter().sum::<u32>() >= 500);
+    assert!(each.iter().sum::<u32>() as usize >= resets);
     assert!(each.iter().all(|n| *n >= 10), "every status was met: {each:?}");
     let stale = app
         .database

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use scryon_testkit::{Database, Parts, TestApp, TestOptions, eventually_within, unique_wav};
 
-use crate::support::{all_completed, bought_once_each};
+use crate::support::{all_completed, bought_once_each, figure};
 
 const ROWS: i64 = 1_000_000;
 const TICK: Duration = Duration::from_millis(50);
@@ -100,10 +100,4 @@ async fn app_ticks_quickly(mut app: TestApp) {
     all_completed(&app, ROWS as usize + 1).await;
     bought_once_each(&app, 1);
     app.stop_and_clean().await;
-}
-
-fn figure(app: &TestApp, name: &str) -> f64 {
-    let metrics = app.metrics();
-    let line = metrics.lines().find_map(|l| l.strip_prefix(name)).unwrap_or("0");
-    line.trim().parse().unwrap_or_default()
 }

@@ -1,16 +1,14 @@
 //! Postgres and RabbitMQ that die, or go away, under load. The pair is our own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_testkit::{Pair, Parts, TestApp, TestOptions, elapse, eventually, unique_wav};
+use scryon_testkit::{Fault, Pair, Parts, TestApp, TestOptions, elapse, eventually, unique_wav};
 use uuid::Uuid;
 
-use crate::support::{all_completed, bought_once_each};
+use crate::support::{all_completed, bought_once_each, scale, scale_time, steady_load};
 
-/// Some calls a second, enough that every stage has some in its hands at any moment.
-const PAUSE: Duration = Duration::from_millis(40);
 const LATENCY: Duration = Duration::from_millis(300);
 
 async fn app_on(pair: &str) -> (Pair, TestApp) {
@@ -20,24 +18,18 @@ async fn app_on(pair: &str) -> (Pair, TestApp) {
     (pair, app)
 }
 
-/// Uploads at a steady pace; gives the calls that were promised. With a server away a refusal is allowed,
-/// a broken promise is not.
-async fn steady_load(app: &TestApp, uploads: usize) -> Vec<Uuid> {
-    let sent = (0..uploads).map(async |n: usize| {
-        elapse(PAUSE * u32::try_from(n).unwrap()).await;
-        let answer = app.client.upload_form(scryon_testkit::Client::form(unique_wav())).await;
-        assert!(matches!(answer.status, 202 | 503), "{} {}", answer.status, answer.text);
-        (answer.status == 202).then(|| answer.body["callId"].as_str().unwrap().parse().unwrap())
-    });
-    futures_util::future::join_all(sent).await.into_iter().flatten().collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_broker_that_lost_every_queue_loses_no_call() {
     // A broker of its own: what this does to it is no other test's concern.
     let (pair, app) = app_on("broker-faults").await;
+    let kills = scale("kills of the broker", 1, 20);
     let disaster = async {
         elapse(Duration::from_secs(1)).await;
+        for _ in 1..kills {
+            pair.control("kill", "rabbitmq").await;
+            pair.control("start", "rabbitmq").await;
+            elapse(Duration::from_secs(5)).await;
+        }
         pair.control("kill", "rabbitmq").await;
         pair.control("start", "rabbitmq").await;
         // RabbitMQ 3.10 does not survive the deletion of quorum queues that it is still recovering.
@@ -49,10 +41,11 @@ async fn a_killed_broker_that_lost_every_queue_loses_no_call() {
         }
         app.broker().await.delete_queues(&app.topology()).await;
     };
-    let (promised, ()) = join(steady_load(&app, 250), disaster).await;
-    assert_eq!(promised.len(), 250, "without a broker uploads are accepted all the same");
-    all_completed(&app, 250).await;
-    bought_once_each(&app, 250);
+    let uploads = 250 * kills;
+    let (promised, ()) = join(steady_load(&app, uploads), disaster).await;
+    assert_eq!(promised.len(), uploads, "without a broker uploads are accepted all the same");
+    all_completed(&app, uploads).await;
+    bought_once_each(&app, uploads);
     app.finish().await;
 }
 
@@ -98,16 +91,69 @@ async fn ten_seconds_without_postgres_lose_no_call_and_cost_no_try() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_postgres_loses_no_call() {
     let (pair, app) = app_on("faults").await;
+    let kills = scale("kills of Postgres", 1, 20);
     let disaster = async {
-        elapse(Duration::from_secs(1)).await;
-        pair.control("kill", "postgres").await;
-        pair.control("start", "postgres").await;
+        for _ in 0..kills {
+            elapse(Duration::from_secs(1)).await;
+            pair.control("kill", "postgres").await;
+            pair.control("start", "postgres").await;
+        }
     };
-    let (promised, ()) = join(steady_load(&app, 120), disaster).await;
+    let (promised, ()) = join(steady_load(&app, 120 * kills), disaster).await;
     let ids: Vec<Uuid> = promised;
     let kept = app.database.sql("select count(*) from call_records where id = any($1)", &[&ids]).await;
     assert_eq!(kept[0].get::<_, i64>(0), ids.len() as i64);
     let all = app.database.number("select count(*) from call_records").await;
     all_completed(&app, all as usize).await;
+    app.finish().await;
+}
+
+/// Deliveries that a worker has and did not acknowledge, in all queues of the pair.
+async fn unacknowledged(pair: &Pair) -> u64 {
+    let listed = pair.rabbitmqctl(&["list_queues", "messages_unacknowledged", "--no-table-headers"]).await;
+    listed.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum()
+}
+
+/// The broker stops publishers for want of memory. Uploads are accepted, what is in hand is finished and
+/// acknowledged (acks have a connection of their own), and the sweeper announces afterwards what nobody could.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_memory_takes_acks_and_is_made_up_for_by_the_sweeper() {
+    let (pair, app) = app_on("broker-faults").await;
+    let time = scale_time("a memory alarm", 15, 120);
+    let before = 12;
+    for route in ["transcribe", "diarize"] {
+        app.simulator.fail_next(route, before, Fault::Hold);
+    }
+    for _ in 0..before {
+        app.client.upload(unique_wav()).await;
+    }
+    eventually("every request in the provider's hands", || async {
+        (app.simulator.held() == 2 * before).then_some(())
+    })
+    .await;
+    eventually("deliveries in hand", || async {
+        (unacknowledged(&pair).await >= before as u64).then_some(())
+    })
+    .await;
+    pair.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
+    let alarmed = Instant::now();
+    app.simulator.release();
+    let mut meanwhile = 0;
+    while alarmed.elapsed() < time {
+        let asked = Instant::now();
+        app.client.upload(unique_wav()).await;
+        assert!(asked.elapsed() < Duration::from_secs(2), "an upload waited {:?}", asked.elapsed());
+        meanwhile += 1;
+        elapse(Duration::from_millis(200)).await;
+    }
+    // The analyses of the first calls cannot be announced, nor the starts of the others.
+    let done = app.database.number("select count(*) from call_records where status = 'COMPLETED'").await;
+    assert_eq!(done, 0, "publishers are stopped");
+    let acked = "deliveries in hand to be acknowledged during the alarm";
+    eventually(acked, || async { (unacknowledged(&pair).await == 0).then_some(()) }).await;
+    println!("acknowledged {:?} into the alarm; {meanwhile} uploads accepted", alarmed.elapsed());
+    pair.rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    all_completed(&app, before + meanwhile).await;
+    bought_once_each(&app, before + meanwhile);
     app.finish().await;
 }

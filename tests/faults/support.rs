@@ -3,10 +3,27 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use scryon_testkit::{Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav};
+use scryon_testkit::{
+    Client, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav,
+};
 use uuid::Uuid;
 
 pub(crate) use scryon_testkit::objects;
+
+/// Of a number the one for this run: `small` where every change is tested, `full` with
+/// `make test-faults FULL=1`. Says which.
+pub(crate) fn scale(what: &str, small: usize, full: usize) -> usize {
+    let is_full = std::env::var("SCRYON_FAULTS_FULL").is_ok_and(|value| value == "1");
+    let chosen = if is_full { full } else { small };
+    println!("scale: {chosen} {what} ({})", if is_full { "full" } else { "small" });
+    chosen
+}
+
+/// The same of a time.
+pub(crate) fn scale_time(what: &str, small: u64, full: u64) -> Duration {
+    let seconds = scale(&format!("seconds of {what}"), small as usize, full as usize);
+    Duration::from_secs(seconds as u64)
+}
 
 /// The worker programs, and the stage of each that buys.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +82,28 @@ pub(crate) async fn upload_many(app: &TestApp, count: usize) -> Vec<Uuid> {
         .buffer_unordered(8)
         .collect()
         .await
+}
+
+/// Some calls a second, enough that every stage has some in its hands at any moment.
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// Uploads at a steady pace; gives the calls that were promised. With a server away a refusal is allowed,
+/// a broken promise is not.
+pub(crate) async fn steady_load(app: &TestApp, uploads: usize) -> Vec<Uuid> {
+    let sent = (0..uploads).map(async |n: usize| {
+        elapse(PAUSE * u32::try_from(n).unwrap()).await;
+        let answer = app.client.upload_form(Client::form(unique_wav())).await;
+        assert!(matches!(answer.status, 202 | 503), "{} {}", answer.status, answer.text);
+        (answer.status == 202).then(|| answer.body["callId"].as_str().unwrap().parse().unwrap())
+    });
+    futures_util::future::join_all(sent).await.into_iter().flatten().collect()
+}
+
+/// The value of a metric's line that begins so; 0 where there is none.
+pub(crate) fn figure(app: &TestApp, line: &str) -> f64 {
+    let metrics = app.metrics();
+    let line = metrics.lines().find_map(|l| l.strip_prefix(line)).unwrap_or("0");
+    line.trim().parse().unwrap_or_default()
 }
 
 /// Waits until every call is COMPLETED, and there are `count` of them.

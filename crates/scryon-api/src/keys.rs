@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use scryon_runtime::Context;
+use actix_web::web::Data;
 use scryon_store::KeyHolder;
 use tracing::debug;
+
+use crate::App;
 
 /// How long a holder is believed.
 const FRESH: Duration = Duration::from_secs(1);
@@ -68,23 +70,22 @@ fn client(agent: &str) -> String {
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
 
-/// Writes the counts until told to stop, and once more then.
-pub(crate) async fn keep(app: actix_web::web::Data<crate::App>, ctx: Context) {
+/// Writes the counts again and again.
+pub(crate) async fn keep(app: Data<App>) {
     loop {
-        let stopping = tokio::select! {
-            () = tokio::time::sleep(FLUSH) => false,
-            () = ctx.stop.cancelled() => true,
-        };
-        let uses = app.key_uses.take();
-        if !uses.is_empty()
-            && let Err(error) = ctx.store.keys_used(&uses).await
-        {
-            debug!(error = %error, "uses of keys were not written; the next time they are");
-            app.key_uses.put_back(uses);
-        }
-        if stopping {
-            return;
-        }
+        tokio::time::sleep(FLUSH).await;
+        write(&app).await;
+    }
+}
+
+/// Writes what was counted since the last time.
+pub(crate) async fn write(app: &App) {
+    let uses = app.key_uses.take();
+    if !uses.is_empty()
+        && let Err(error) = app.store.keys_used(&uses).await
+    {
+        debug!(error = %error, "uses of keys were not written; the next time they are");
+        app.key_uses.put_back(uses);
     }
 }
 

@@ -7,6 +7,7 @@ mod calls;
 mod controls;
 mod documents;
 mod error;
+mod farewell;
 mod health;
 mod idempotency;
 mod identity;
@@ -113,27 +114,23 @@ pub async fn serve(ctx: Context, listener: TcpListener) -> Result<(), ProgramErr
         ActixApp::new()
             .wrap(from_fn(identity::guard))
             .wrap(cors(&origins))
+            .wrap(from_fn(farewell::around))
             .wrap(from_fn(request_id::around))
             .app_data(app.clone())
             .configure(routes)
     })
     .backlog(4096)
     .disable_signals()
-    .shutdown_timeout(ctx.config.workers.drain.0.as_secs())
+    .shutdown_timeout(farewell::patience(&ctx))
     .listen(listener)
     .map_err(io)?
     .run();
-    let handle = server.handle();
-    let stop = ctx.stop.clone();
-    tokio::spawn(async move {
-        stop.cancelled().await;
-        // Requests in flight are finished; readiness says no from here on.
-        handle.stop(true).await;
-    });
-    let counting = tokio::spawn(keys::keep(counted, ctx.clone()));
+    tokio::spawn(farewell::stop(ctx.clone(), server.handle()));
+    let counting = tokio::spawn(keys::keep(counted.clone()));
     let served = server.await.map_err(io);
+    counting.abort();
     // The last counts; Postgres may be away, and they are only counts.
-    let _counted = tokio::time::timeout(Duration::from_secs(2), counting).await;
+    let _counted = tokio::time::timeout(Duration::from_secs(2), keys::write(&counted)).await;
     served
 }
 

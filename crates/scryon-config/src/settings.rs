@@ -29,6 +29,8 @@ settings! {
         upload_min_rate: ByteSize = "SCRYON_UPLOAD_MIN_BYTES_PER_SECOND", "4KB";
         /// Longest time one upload may take.
         upload_timeout: Minutes = "SCRYON_UPLOAD_TIMEOUT_MINUTES", "30";
+        /// How long a stopping API still lets requests in while its readiness says no, so that balancers and clients hear of it first. At most half of SCRYON_DRAIN_SECONDS.
+        stop_notice: Millis = "SCRYON_STOP_NOTICE_MS", "3000";
         /// Origins that browsers may call the API from; empty sends no CORS headers.
         cors_allowed_origins: List = "SCRYON_CORS_ALLOWED_ORIGINS", "";
         /// Name of the region, shown in logs.

@@ -7,6 +7,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureCode {
     AudioUnreadable,
+    Poison,
     TempAudioExpired,
     TranscriptionFailed,
     TranscriptionRejected,
@@ -20,8 +21,9 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code this project writes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AudioUnreadable,
+        Self::Poison,
         Self::TempAudioExpired,
         Self::TranscriptionFailed,
         Self::TranscriptionRejected,
@@ -37,6 +39,7 @@ impl FailureCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AudioUnreadable => "audio_unreadable",
+            Self::Poison => "poison",
             Self::TempAudioExpired => "temp_audio_expired",
             Self::TranscriptionFailed => "transcription_failed",
             Self::TranscriptionRejected => "transcription_rejected",
@@ -60,6 +63,7 @@ impl fmt::Display for FailureCode {
 pub fn reader_message(error_reason: &str) -> &'static str {
     match error_reason {
         "audio_unreadable" => "The recording could not be decoded. Upload it again in another format.",
+        "poison" => "The recording makes its decoder crash. Upload it again in another format.",
         "temp_audio_expired" => "The audio was deleted before it could be processed. Upload it again.",
         "transcription_failed" => {
             "The recording could not be transcribed after several attempts. It can be reprocessed while its audio is kept."

@@ -371,6 +371,7 @@ impl Shared {
                     self.deps.crash_point("C14");
                     match (delay, hints.first()) {
                         (Some(delay), Some(hint)) => {
+                            self.deps.crash_point("C17");
                             self.announcer.announce_later(hint, delay, Some(trace)).await;
                         }
                         (None, Some(_)) => {

@@ -45,6 +45,7 @@ async fn keep(sweeper: &Sweeper, delivery: Delivery) {
             return;
         }
     }
+    sweeper.crash_point("C18");
     sweeper.metrics.dead_letters.inc();
     warn!(
         queue = letter.queue,

@@ -136,6 +136,7 @@ async fn repeat(sweeper: &Sweeper, find: Find, busy: &[String]) -> Result<(), St
         let due = find.run(sweeper, busy).await?;
         sweeper.metrics.rows_superseded.inc_by(due.superseded as u64);
         if !due.hints.is_empty() {
+            sweeper.crash_point("C19");
             sweeper.metrics.dispatched.with_label_values(&[find.cause()]).inc_by(due.hints.len() as u64);
             sweeper.ctx.announcer.announce(&due.hints, None).await;
         }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use scryon_config::SweeperSettings;
 use scryon_metrics::SweeperMetrics;
+use scryon_runtime::crash::crash_point;
 use scryon_runtime::{Context, Leases, Process, Program, ProgramError, StoreLimits};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,11 @@ impl Sweeper {
 
     fn leads(&self) -> bool {
         self.leading.load(Ordering::Relaxed)
+    }
+
+    /// See [`crash_point`].
+    fn crash_point(&self, name: &str) {
+        crash_point(self.ctx.config.telemetry.crash_at.as_deref(), name);
     }
 }
 

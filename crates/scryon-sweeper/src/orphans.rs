@@ -57,6 +57,7 @@ async fn once(sweeper: &Sweeper) -> Result<(), OrphanError> {
         );
         return Ok(());
     }
+    sweeper.crash_point("C20");
     let buried = sweeper.ctx.store.orphans_bury(pass).await?;
     if buried > 0 {
         info!(calls = buried, "objects that no call explains leave storage with the next sweep");

@@ -17,6 +17,7 @@ use crate::broker::BrokerConnection;
 use crate::client::Client;
 use crate::database::Database;
 use crate::gate::Gate;
+use crate::proxy::Proxy;
 use crate::servers::Servers;
 
 /// Which programs run.
@@ -54,6 +55,8 @@ pub struct TestOptions {
     pub servers: Option<Servers>,
     /// Hosted engines instead of the fake ones.
     pub hosted: bool,
+    /// Programs reach everything through proxies.
+    pub wired: bool,
 }
 
 impl Default for TestOptions {
@@ -65,6 +68,7 @@ impl Default for TestOptions {
             latency: Duration::ZERO,
             servers: None,
             hosted: false,
+            wired: false,
         }
     }
 }
@@ -105,10 +109,34 @@ impl TestOptions {
         self
     }
 
+    /// With every wire of the programs in the test's hands: see [`TestApp::wires`].
+    pub fn wired(mut self) -> Self {
+        self.wired = true;
+        self
+    }
+
     /// On other servers.
     pub fn on(mut self, servers: Servers) -> Self {
         self.servers = Some(servers);
         self
+    }
+}
+
+/// What the programs of an installation reach everything through. The test itself does not.
+#[derive(Debug)]
+pub struct Wires {
+    pub postgres: Proxy,
+    pub broker: Proxy,
+    pub provider: Proxy,
+}
+
+impl Wires {
+    async fn to(servers: &Servers, provider: &str) -> Self {
+        Self {
+            postgres: Proxy::to_url(&servers.database_url).await,
+            broker: Proxy::to_url(&servers.amqp_url).await,
+            provider: Proxy::to_url(provider).await,
+        }
     }
 }
 
@@ -122,6 +150,7 @@ pub struct TestApp {
     pub servers: Servers,
     /// Settings of this installation, for real programs beside it.
     pub settings: BTreeMap<String, String>,
+    wires: Option<Wires>,
     stop: CancellationToken,
     tasks: Vec<(&'static str, JoinHandle<Result<(), String>>)>,
 }
@@ -145,7 +174,14 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let base = format!("http://{}", listener.local_addr().expect("a bound address"));
         let places = Places { provider: &provider_url, api: &base };
-        let settings = settings(&options, &servers, &database, &storage, &places);
+        let mut settings = settings(&options, &servers, &database, &storage, &places);
+        let wires = match options.wired {
+            true => Some(Wires::to(&servers, &provider_url).await),
+            false => None,
+        };
+        if let Some(wires) = &wires {
+            reroute(&mut settings, wires, &provider_url);
+        }
         let config = Config::from_env(&settings).expect("the settings are allowed");
         let stop = CancellationToken::new();
         let context = Context::open(scryon_dev::PROGRAM, config, stop.clone())
@@ -161,6 +197,7 @@ impl TestApp {
             storage,
             servers,
             settings,
+            wires,
             stop,
             tasks: Vec::new(),
         };
@@ -210,6 +247,14 @@ impl TestApp {
         self.tasks.push((name, task));
     }
 
+    /// The wires of an installation that was started [`TestOptions::wired`].
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn wires(&self) -> &Wires {
+        self.wires.as_ref().expect("the installation was started wired")
+    }
+
     /// The names of this installation's queues.
     pub fn topology(&self) -> Topology {
         Topology::new(self.context.queue.prefix.clone())
@@ -220,8 +265,17 @@ impl TestApp {
     /// # Panics
     /// When the broker does not let us in.
     pub async fn broker(&self) -> BrokerConnection {
-        let settings = QueueSettings { program: "test".to_owned(), ..self.context.queue.clone() };
+        let settings = self.own_queue_settings();
         BrokerConnection::new(scryon_queue::connect(&settings, "test").await.expect("the broker lets us in"))
+    }
+
+    /// The test's own way to the broker.
+    fn own_queue_settings(&self) -> QueueSettings {
+        QueueSettings {
+            program: "test".to_owned(),
+            url: self.servers.amqp_url.clone(),
+            ..self.context.queue.clone()
+        }
     }
 
     /// What this installation's programs export, as Prometheus reads it.
@@ -241,13 +295,13 @@ impl TestApp {
 
     /// Stops and cleans up without the checker.
     pub async fn stop_and_clean(self) {
+        let settings = self.own_queue_settings();
         self.stop.cancel();
         for (name, task) in self.tasks {
             let ended = tokio::time::timeout(Duration::from_secs(40), task).await;
             let ended = ended.unwrap_or_else(|_| panic!("{name} did not stop")).expect("no program panics");
             ended.unwrap_or_else(|error| panic!("{name} ended with: {error}"));
         }
-        let settings = QueueSettings { program: "test".to_owned(), ..self.context.queue.clone() };
         if let Ok(connection) = scryon_queue::connect(&settings, "clean").await {
             // A queue that is left behind on a server of our own goes with it.
             let _left = Topology::new(settings.prefix.clone()).delete(&connection).await;
@@ -255,6 +309,18 @@ impl TestApp {
         }
         drop(self.context);
         self.database.drop_schema().await;
+    }
+}
+
+/// Sends the programs through the wires.
+fn reroute(settings: &mut BTreeMap<String, String>, wires: &Wires, provider: &str) {
+    let provider_by_wire = wires.provider.url(provider);
+    for (name, value) in settings.iter_mut() {
+        match name.as_str() {
+            "DATABASE_URL" => *value = wires.postgres.url(value),
+            "AMQP_URL" => *value = wires.broker.url(value),
+            _ => *value = value.replace(provider, &provider_by_wire),
+        }
     }
 }
 
@@ -304,6 +370,8 @@ fn settings(
         ("SCRYON_ANALYSIS_ENGINES", "fake".to_owned()),
         ("SCRYON_FAKE_PROVIDER_URL", places.provider.to_owned()),
         ("SCRYON_DRAIN_SECONDS", "10".to_owned()),
+        // Tests that end have no balancer to tell.
+        ("SCRYON_STOP_NOTICE_MS", "0".to_owned()),
     ];
     let mut settings: BTreeMap<String, String> = usual.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     if options.hosted {

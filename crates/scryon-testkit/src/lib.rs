@@ -11,11 +11,12 @@ mod database;
 mod dice;
 mod gate;
 mod process;
+mod proxy;
 mod servers;
 mod storage;
 mod wait;
 
-pub use app::{Parts, TestApp, TestOptions};
+pub use app::{Parts, TestApp, TestOptions, Wires};
 pub use audio::{quiet_wav, unique_wav, unique_wav_of, wav};
 pub use broker::{BrokerConnection, Peeked};
 pub use checker::Verdict;
@@ -24,6 +25,7 @@ pub use database::Database;
 pub use dice::Dice;
 pub use gate::Gate;
 pub use process::{Stack, StackProgram, scryon_command};
+pub use proxy::{Proxy, Way};
 pub use scryon_simulator::{
     CallbackFault, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET, Simulator, Traffic,
 };

@@ -72,9 +72,14 @@ impl Pair {
     pub async fn control(&self, action: &str, server: &str) {
         script(&[action, &self.name, server]).await;
     }
+
+    /// `rabbitmqctl` of this pair's broker; gives what it printed.
+    pub async fn rabbitmqctl(&self, arguments: &[&str]) -> String {
+        script(&[&["rabbitmqctl", &self.name], arguments].concat()).await
+    }
 }
 
-async fn script(arguments: &[&str]) {
+async fn script(arguments: &[&str]) -> String {
     let output = Command::new(root().join("deploy/local/services.sh"))
         .args(arguments)
         .env_remove("DATABASE_URL")
@@ -84,4 +89,5 @@ async fn script(arguments: &[&str]) {
         .expect("services.sh can be run");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "services.sh {arguments:?} failed:\n{words}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -177,6 +177,10 @@ impl Stage for Preprocessing {
                     what,
                 ));
             }
+            Err(error @ PrepareError::Poison(_)) => {
+                let kind = StageErrorKind::Fail(FailureCode::Poison);
+                return Err(StageError::new(kind, "poison", error.to_string()));
+            }
             Err(PrepareError::Tool { reason, source }) => {
                 warn!(
                     errorCode = reason,

@@ -9,7 +9,7 @@ use scryon_config::AudioSettings;
 use tempfile::NamedTempFile;
 
 use crate::media::probe::{AudioFacts, probe};
-use crate::media::tool::{ToolError, run_on_core};
+use crate::media::tool::{ToolError, run_alone, run_on_core};
 
 /// Rate every engine here accepts.
 const SAMPLE_RATE: u32 = 16_000;
@@ -22,6 +22,9 @@ pub enum PrepareError {
     /// The recording cannot be decoded by anybody.
     #[error("the recording holds no audio that can be decoded: {0}")]
     Unreadable(String),
+    /// It makes decoders crash, also one that runs alone.
+    #[error("the recording makes the decoder crash: {0}")]
+    Poison(ToolError),
     /// The tools failed, the recording may be fine: go on with the original.
     #[error("{source}")]
     Tool { reason: &'static str, source: ToolError },
@@ -84,6 +87,9 @@ impl Preparer {
         let original = match self.probe(input).await {
             Ok(Some(facts)) => facts,
             Ok(None) => return Err(PrepareError::Unreadable("no audio stream was found".to_owned())),
+            Err(source @ ToolError::Crashed { .. }) => {
+                return Err(self.blame(input, self.timeout, source).await);
+            }
             Err(source) => return Err(tool_error(source)),
         };
         let output = tempfile::Builder::new().prefix("scryon-").suffix(".wav").tempfile()?;
@@ -145,25 +151,37 @@ impl Preparer {
 
     /// ffmpeg failed: is it the recording, or the preparation? A plain decode tells.
     async fn blame(&self, input: &Path, limit: Duration, source: ToolError) -> PrepareError {
-        let ToolError::Failed { .. } = &source else { return tool_error(source) };
-        let mut arguments: Vec<OsString> =
-            ["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-threads", "1", "-i"]
-                .map(Into::into)
-                .to_vec();
-        arguments.push(input.into());
-        arguments.extend(["-map", "0:a:0", "-f", "null", "-"].map(OsString::from));
-        match run_on_core(&self.ffmpeg, arguments, limit).await {
+        if !matches!(source, ToolError::Failed { .. } | ToolError::Crashed { .. }) {
+            return tool_error(source);
+        }
+        match run_on_core(&self.ffmpeg, decode(input), limit).await {
             Err(ToolError::Failed { message, .. }) => PrepareError::Unreadable(message),
+            // Convicted only by a decoder that nothing else can have disturbed.
+            Err(ToolError::Crashed { .. }) => match run_alone(&self.ffmpeg, decode(input), limit).await {
+                Err(crash @ ToolError::Crashed { .. }) => PrepareError::Poison(crash),
+                _ => tool_error(source),
+            },
             _ => tool_error(source),
         }
     }
+}
+
+/// Decodes a recording and throws it away.
+fn decode(input: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> =
+        ["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-threads", "1", "-i"]
+            .map(Into::into)
+            .to_vec();
+    arguments.push(input.into());
+    arguments.extend(["-map", "0:a:0", "-f", "null", "-"].map(OsString::from));
+    arguments
 }
 
 fn tool_error(source: ToolError) -> PrepareError {
     let reason = match &source {
         ToolError::Missing { .. } => "ffmpeg_missing",
         ToolError::TimedOut { .. } => "ffmpeg_timeout",
-        ToolError::Failed { .. } | ToolError::Run { .. } => "ffmpeg_failed",
+        ToolError::Failed { .. } | ToolError::Crashed { .. } | ToolError::Run { .. } => "ffmpeg_failed",
     };
     PrepareError::Tool { reason, source }
 }

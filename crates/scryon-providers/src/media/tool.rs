@@ -2,7 +2,8 @@
 //! time, memory and output, and ended as a group.
 
 use std::ffi::OsString;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ pub enum ToolError {
     TimedOut { program: String, limit: Duration },
     #[error("{program} failed ({status}): {message}")]
     Failed { program: String, status: String, message: String },
+    /// It ended as programs end that meet a bug of their own, and not as somebody ends them.
+    #[error("{program} crashed ({status})")]
+    Crashed { program: String, status: String },
     #[error("{program} could not be run: {source}")]
     Run { program: String, source: std::io::Error },
 }
@@ -39,8 +43,22 @@ pub struct ToolOutput {
 }
 
 /// Heavy tools at once: one per core, whatever stages share this process.
-static CORES: LazyLock<Semaphore> =
-    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get)));
+static CORES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores()));
+
+/// Runs a tool with no other heavy one beside it in this process: what happens to it is its own doing.
+pub async fn run_alone(
+    program: &str,
+    arguments: Vec<OsString>,
+    limit: Duration,
+) -> Result<ToolOutput, ToolError> {
+    let all = u32::try_from(cores()).unwrap_or(u32::MAX);
+    let _cores = CORES.acquire_many(all).await;
+    run(program, arguments, limit).await
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
 
 /// Runs a tool that fills a core. The limit begins when a core is free.
 pub async fn run_on_core(
@@ -85,6 +103,9 @@ pub async fn run(program: &str, arguments: Vec<OsString>, limit: Duration) -> Re
     if status.success() {
         return Ok(ToolOutput { stdout });
     }
+    if is_crash(status) {
+        return Err(ToolError::Crashed { program: program.to_owned(), status: status.to_string() });
+    }
     let text = String::from_utf8_lossy(&stderr);
     let message = text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("no message").trim();
     Err(ToolError::Failed {
@@ -92,6 +113,21 @@ pub async fn run(program: &str, arguments: Vec<OsString>, limit: Duration) -> Re
         status: status.to_string(),
         message: message.to_owned(),
     })
+}
+
+/// A signal that a program brings upon itself. SIGKILL is another's doing: a person's, or that of a machine
+/// without memory.
+fn is_crash(status: ExitStatus) -> bool {
+    let crashes = [
+        Signal::SIGABRT,
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGILL,
+        Signal::SIGFPE,
+        Signal::SIGTRAP,
+        Signal::SIGSYS,
+    ];
+    status.signal().is_some_and(|signal| crashes.iter().any(|crash| *crash as i32 == signal))
 }
 
 /// Whether a program can be found, by path or in PATH.
@@ -182,6 +218,19 @@ mod tests {
         assert!(matches!(&error, ToolError::Failed { message, .. } if message == "last"), "{error}");
         let error = run("no-such-tool", vec![], Duration::from_secs(5)).await.unwrap_err();
         assert!(matches!(error, ToolError::Missing { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_crash_is_told_from_a_kill_and_from_a_refusal() {
+        let end = async |how: &str| run("sh", sh(how), Duration::from_secs(5)).await.unwrap_err();
+        for signal in ["ABRT", "SEGV", "ILL"] {
+            let error = end(&format!("kill -{signal} $$")).await;
+            assert!(matches!(error, ToolError::Crashed { .. }), "{signal}: {error}");
+        }
+        for how in ["kill -KILL $$", "kill -TERM $$", "exit 134"] {
+            let error = end(how).await;
+            assert!(matches!(error, ToolError::Failed { .. }), "{how}: {error}");
+        }
     }
 
     #[tokio::test]

@@ -1,0 +1,271 @@
+//! What stands between the programs and what they depend on, when it falls silent, loses answers or breaks:
+//! the server behind it lives on and tells nobody. Each test has its programs on wires of its own.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use scryon_domain::hint::{Hint, HintReason};
+use scryon_domain::ids::{CallId, TenantId};
+use scryon_domain::stage::Lane;
+use scryon_testkit::{
+    Client, Fault, TestApp, TestOptions, Way, elapse, eventually, eventually_within, unique_wav,
+};
+
+use crate::support::{all_completed, bought_once_each, scale, scale_time, steady_load, upload_many};
+
+const LATENCY: Duration = Duration::from_millis(300);
+/// Longer than any heartbeat of ours is awaited.
+const NOTICED: Duration = Duration::from_secs(30);
+const CONSUMING: &str = "scryon_broker_connected{connection=\"consume\"";
+
+async fn wired(options: TestOptions) -> TestApp {
+    TestApp::start_with(options.wired()).await
+}
+
+/// Programs of this installation that consume now.
+fn consumers(app: &TestApp) -> f64 {
+    let metrics = app.metrics();
+    let lines = metrics.lines().filter(|line| line.starts_with(CONSUMING));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+fn a_hint() -> Hint {
+    Hint::start(CallId::new(), TenantId::default_tenant(), Lane::Live, HintReason::Upload)
+}
+
+/// A broker that hangs: publishers give up after five seconds, uploads are accepted at once all the same, and
+/// twenty seconds after its return everybody consumes again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_hangs_is_given_up_and_found_again_and_uploads_are_accepted_meanwhile() {
+    let silence = scale_time("a silent broker", 25, 60);
+    let app = wired(TestOptions::default().latency(LATENCY)).await;
+    upload_many(&app, 10).await;
+    eventually("consumers", || async { (consumers(&app) > 0.0).then_some(()) }).await;
+    let broker = &app.wires().broker;
+    broker.silence(&Way::BOTH);
+    let silent = Instant::now();
+
+    let publish = async {
+        let asked = Instant::now();
+        let published = app.context.publisher.publish(&[a_hint()], None).await;
+        (published.unknown, asked.elapsed())
+    };
+    let uploads = async {
+        let mut slowest = Duration::ZERO;
+        let mut count = 0;
+        while silent.elapsed() < silence {
+            let asked = Instant::now();
+            app.client.upload(unique_wav()).await;
+            slowest = slowest.max(asked.elapsed());
+            count += 1;
+            elapse(Duration::from_millis(250)).await;
+        }
+        (count, slowest)
+    };
+    let ((unknown, gave_up), (count, slowest)) = join(publish, uploads).await;
+    println!("a publish was given up after {gave_up:?}; {count} uploads, the slowest took {slowest:?}");
+    assert_eq!(unknown, 1, "nobody confirms");
+    assert!(gave_up < Duration::from_millis(5_500), "{gave_up:?}");
+    assert!(slowest < Duration::from_secs(2), "an upload waited {slowest:?} for a broker that hangs");
+    assert!(consumers(&app) < 1.0, "a silent connection is noticed");
+
+    broker.heal();
+    eventually_within(Duration::from_secs(20), "consumers to be rebuilt", || async {
+        (consumers(&app) > 0.0).then_some(())
+    })
+    .await;
+    all_completed(&app, count + 10).await;
+    bought_once_each(&app, count + 10);
+    app.finish().await;
+}
+
+/// Losing the broker stops consuming only: a paid request runs on, its answer is stored, and nobody buys again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_in_the_middle_of_a_paid_request_cuts_nothing() {
+    let calls = scale("calls in the provider's hands", 8, 100);
+    let options = TestOptions::default().set("SCRYON_FAKE_PROVIDER_IDEMPOTENT", "false");
+    let app = wired(options).await;
+    for route in ["transcribe", "diarize"] {
+        app.simulator.fail_next(route, calls, Fault::Hold);
+    }
+    upload_many(&app, calls).await;
+    eventually("every request in the provider's hands", || async {
+        (app.simulator.held() == 2 * calls).then_some(())
+    })
+    .await;
+    app.wires().broker.refuse();
+    app.wires().broker.reset();
+    eventually("the loss to be noticed", || async { (consumers(&app) < 1.0).then_some(()) }).await;
+    app.simulator.release();
+    // Without a broker both answers are stored, and the worker that stored the second goes on with assembly.
+    let stored = "select count(*) from call_stages where stage in ('transcription', 'diarization') and state = 'SUCCEEDED'";
+    eventually("both answers of every call in Postgres", || async {
+        (app.database.number(stored).await == 2 * calls as i64).then_some(())
+    })
+    .await;
+    assert!(consumers(&app) < 1.0, "the broker is still away");
+    app.wires().broker.heal();
+    all_completed(&app, calls).await;
+    bought_once_each(&app, calls);
+    let again =
+        "select count(*) from call_stages where stage in ('transcription', 'diarization') and starts > 1";
+    assert_eq!(app.database.number(again).await, 0, "no request was begun anew");
+    app.finish().await;
+}
+
+/// Asks until the time is over; gives the statuses, and the longest wait for one.
+async fn asked_meanwhile(app: &TestApp, time: Duration) -> (Vec<u16>, Duration) {
+    let began = Instant::now();
+    let (mut statuses, mut slowest) = (Vec::new(), Duration::ZERO);
+    while began.elapsed() < time {
+        let asked = Instant::now();
+        let (read, write) =
+            join(app.client.get("/api/calls"), app.client.upload_form(Client::form(unique_wav()))).await;
+        for answer in [read, write] {
+            if answer.status == 503 {
+                assert!(answer.headers.contains_key("retry-after"), "{:?}", answer.headers);
+            }
+            statuses.push(answer.status);
+        }
+        slowest = slowest.max(asked.elapsed());
+        elapse(Duration::from_millis(200)).await;
+    }
+    (statuses, slowest)
+}
+
+/// Postgres hangs, and no socket says so. Every deadline fires; the API says 503; deliveries stay in the workers'
+/// hands, and neither the queue nor Postgres is asked in a circle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_hangs_meets_every_deadline_and_pauses_the_consumers() {
+    let silence = scale_time("a silent Postgres", 25, 300);
+    let app = wired(TestOptions::default().latency(LATENCY)).await;
+    let before = upload_many(&app, 60).await.len();
+    let (postgres, broker) = (&app.wires().postgres, &app.wires().broker);
+    postgres.silence(&Way::BOTH);
+    let (connected, delivered) = (postgres.accepted(), broker.passed(Way::ToClient));
+    let (statuses, slowest) = asked_meanwhile(&app, silence).await;
+    let (connects, bytes) = (postgres.accepted() - connected, broker.passed(Way::ToClient) - delivered);
+    println!(
+        "{} requests, the slowest took {slowest:?}; {connects} connects to Postgres, {bytes} bytes of deliveries",
+        statuses.len()
+    );
+    assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    // Statement 5 s and its client 2 s more, the pool 0.25 s; an upload waits 5 s longer for its commit.
+    assert!(slowest < Duration::from_secs(15), "{slowest:?}");
+    assert!(connects < 20 * silence.as_secs(), "Postgres is asked in a circle: {connects} connects");
+    assert!(bytes < 4_000 * silence.as_secs(), "the queue is spun: {bytes} bytes");
+
+    postgres.heal();
+    let healed = Instant::now();
+    eventually_within(NOTICED, "the API to answer", || async {
+        (app.client.get("/api/calls").await.status == 200).then_some(())
+    })
+    .await;
+    println!("answering {:?} after the return of Postgres", healed.elapsed());
+    let kept = app.database.number("select count(*) from call_records").await as usize;
+    assert!(kept >= before, "{kept} calls of {before} promises");
+    all_completed(&app, kept).await;
+    bought_once_each(&app, kept);
+    app.finish().await;
+}
+
+/// Half of the wire: statements arrive and commit, their answers do not. What was promised is there once; what
+/// was not answered is there once or not at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_whose_answers_are_lost_are_looked_up_and_not_repeated() {
+    let losses = scale("losses of answers", 3, 40);
+    let app = wired(TestOptions::default().latency(LATENCY)).await;
+    let postgres = &app.wires().postgres;
+    let disaster = async {
+        for _ in 0..losses {
+            elapse(Duration::from_secs(1)).await;
+            postgres.silence(&[Way::ToClient]);
+            elapse(Duration::from_millis(700)).await;
+            // The answers are gone with their connections.
+            postgres.reset();
+            postgres.heal();
+        }
+    };
+    let (promised, ()) = join(steady_load(&app, 45 * losses), disaster).await;
+    let there = app.database.sql("select id from call_records where id = any($1)", &[&promised]).await.len();
+    assert_eq!(there, promised.len(), "promised calls that are there");
+    let kept = app.database.number("select count(*) from call_records").await as usize;
+    println!("{} of {} uploads were promised, {kept} are there", promised.len(), 45 * losses);
+    all_completed(&app, kept).await;
+    bought_once_each(&app, kept);
+    app.finish().await;
+}
+
+/// Connections to both servers break under load, again and again, at any byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_break_at_any_byte_cost_no_call() {
+    let breaks = scale("breaks of every connection", 12, 300);
+    let app = wired(TestOptions::default().latency(LATENCY)).await;
+    let disaster = async {
+        for n in 0..breaks as u64 {
+            elapse(Duration::from_millis(400)).await;
+            let wire = if n % 2 == 0 { &app.wires().postgres } else { &app.wires().broker };
+            // Those that are made next break, too, somewhere in their start-up or soon after.
+            wire.reset_after(if n % 3 == 0 { Way::ToClient } else { Way::ToServer }, 40 + n * 97 % 3_000);
+            wire.reset();
+            elapse(Duration::from_millis(300)).await;
+            wire.heal();
+        }
+    };
+    let uploads = 15 * breaks;
+    let (promised, ()) = join(steady_load(&app, uploads), disaster).await;
+    let there = app.database.sql("select id from call_records where id = any($1)", &[&promised]).await.len();
+    assert_eq!(there, promised.len(), "promised calls that are there");
+    let kept = app.database.number("select count(*) from call_records").await as usize;
+    all_completed(&app, kept).await;
+    bought_once_each(&app, kept);
+    app.finish().await;
+}
+
+/// A provider that takes the work and hangs: its deadline fires, and what was perhaps bought is asked for again
+/// under the same key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_hangs_meets_its_deadline_and_is_paid_once() {
+    let calls = scale("calls", 5, 50);
+    let app = wired(TestOptions::default().set("SCRYON_FAKE_PROVIDER_TIMEOUT_SECONDS", "2")).await;
+    let provider = &app.wires().provider;
+    provider.silence(&[Way::ToClient]);
+    upload_many(&app, calls).await;
+    eventually("deadlines to fire", || async {
+        let failed = "select count(*) from call_processing_events where status = 'FAILED'";
+        (app.database.number(failed).await >= calls as i64).then_some(())
+    })
+    .await;
+    assert!(!app.simulator.purchases().is_empty(), "it took the work");
+    provider.heal();
+    all_completed(&app, calls).await;
+    bought_once_each(&app, calls);
+    app.finish().await;
+}
+
+/// The provider's answer breaks at each tenth of it. Bought is bought: nobody buys again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_at_each_tenth_is_bought_once() {
+    // Each has an installation, and so a wire, of its own.
+    join_all((0..10).map(async |tenth: u64| {
+        let app = wired(TestOptions::default()).await;
+        let provider = &app.wires().provider;
+        // The whole of an answer is known from a call on a sound wire.
+        let first = app.client.upload(unique_wav()).await;
+        assert_eq!(app.client.finished(first).await["status"], "COMPLETED");
+        let answers = provider.passed(Way::ToClient) / 3;
+        provider.cut();
+        provider.reset_after(Way::ToClient, 1 + answers * tenth / 10);
+        app.client.upload(unique_wav()).await;
+        eventually("an answer to break", || async {
+            let failed = "select count(*) from call_processing_events where status = 'FAILED'";
+            (app.database.number(failed).await > 0).then_some(())
+        })
+        .await;
+        provider.heal();
+        all_completed(&app, 2).await;
+        bought_once_each(&app, 2);
+        app.finish().await;
+    }))
+    .await;
+}
