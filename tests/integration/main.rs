@@ -10,6 +10,7 @@ mod command_line;
 mod controls;
 mod envelope;
 mod fences;
+mod holds;
 mod hosted;
 mod idempotency;
 mod journey;

@@ -5,6 +5,7 @@ mod check;
 mod controls;
 mod costs;
 mod docs;
+mod hold;
 mod output;
 mod provider;
 mod reprocess;
@@ -117,6 +118,9 @@ enum Command {
     /// See which providers are asked, and switch them, in the database (DATABASE_URL).
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    /// Keep everything: while a hold is on nothing is deleted from storage or by its age (database, DATABASE_URL).
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
     Check {
         /// Postgres, as DATABASE_URL.
@@ -202,6 +206,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Stuck => controls::stuck(&output).await,
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Provider(command) => provider::provider(&output, command).await,
+        Command::Hold(command) => hold::hold(&output, command).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,
         Command::Docs { folder } => docs::write(&folder),
     }

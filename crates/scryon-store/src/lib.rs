@@ -15,12 +15,14 @@ mod dead_letters;
 mod dispatch;
 mod finish;
 mod heartbeat;
+mod holds;
 mod idempotency;
 mod jobs;
 mod lease;
 mod migrate;
 mod orphans;
 mod outcome;
+mod restore;
 mod retention;
 mod users;
 
@@ -41,11 +43,13 @@ pub use finish::{
     Advanced, AnalysisEffects, Continuation, JobSettlement, OutputObject, StageEvent, StageOutput,
 };
 pub use heartbeat::HeldLease;
+pub use holds::{Hold, HoldKind};
 pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState};
 pub use jobs::{Purchase, RebuyCause};
 pub use lease::{
     AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow, SubmittedJob,
 };
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
-pub use retention::Tombstone;
+pub use restore::{DatabaseFacts, RestoreEnd, SafetyFigures, TargetFacts, Unrecorded, UnstoredUser};
+pub use retention::{Aged, Tombstone};
 pub use users::User;

@@ -5,6 +5,7 @@ mod counts;
 mod dead_letters;
 mod dispatch;
 mod orphans;
+mod safety;
 mod sweep;
 
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
         sweep::sweep(&sweeper),
         orphans::sweep(&sweeper),
         counts::count(&sweeper),
+        safety::keep(&sweeper),
         beats,
     );
     letters.close().await;

@@ -1,12 +1,16 @@
 //! The slow sweeps: audio past its time, objects with a tombstone, leftovers.
 
 use scryon_blobs::{BlobError, BlobKey};
-use scryon_store::{StoreError, Tombstone};
+use scryon_store::{Aged, KEY_LIFETIME, StoreError, Tombstone};
 use tracing::{info, warn};
 
+use crate::safety::{self, SafetyError};
 use crate::{Sweeper, nap};
 
 const BATCH: i32 = 200;
+/// Rows that one statement deletes, and statements of one kind in one sweep: the next one goes on.
+const ROWS: i32 = 1000;
+const ROUNDS: usize = 100;
 
 pub(crate) async fn sweep(sweeper: &Sweeper) {
     let settings = sweeper.settings();
@@ -22,8 +26,21 @@ pub(crate) async fn sweep(sweeper: &Sweeper) {
     }
 }
 
-async fn once(sweeper: &Sweeper) -> Result<(), StoreError> {
+async fn once(sweeper: &Sweeper) -> Result<(), SafetyError> {
     let store = &sweeper.ctx.store;
+    let stale = store.calls_sweep_stale(sweeper.settings().stale_after.0, BATCH).await?;
+    if stale > 0 {
+        warn!(calls = stale, errorCode = "stale_job", "calls were stuck for too long and have failed");
+    }
+    store.heartbeats_expire().await?;
+    // Every statement asks for holds itself; this only spares them.
+    for hold in store.holds().await? {
+        info!(hold = hold.kind, since = %hold.since, "a hold is on: nothing is deleted");
+        return Ok(());
+    }
+    if safety::is_past(sweeper).await? {
+        return Ok(());
+    }
     let storage = &sweeper.ctx.config.storage;
     loop {
         let gone = store.audio_expire(storage.temp_audio_ttl.0, storage.temp_audio_max.0, BATCH).await?;
@@ -33,11 +50,40 @@ async fn once(sweeper: &Sweeper) -> Result<(), StoreError> {
         }
     }
     bury(sweeper).await?;
-    let stale = store.calls_sweep_stale(sweeper.settings().stale_after.0, BATCH).await?;
-    if stale > 0 {
-        warn!(calls = stale, errorCode = "stale_job", "calls were stuck for too long and have failed");
+    safety::forget(sweeper).await?;
+    Ok(expire(sweeper).await?)
+}
+
+/// Rows that leave by their age.
+async fn expire(sweeper: &Sweeper) -> Result<(), StoreError> {
+    let (store, keep) = (&sweeper.ctx.store, &sweeper.ctx.config.retention);
+    let counted = |kind: &str, rows: usize| {
+        sweeper.metrics.rows_expired.with_label_values(&[kind]).inc_by(rows as u64);
+    };
+    for what in Aged::ALL {
+        let age = match what {
+            Aged::Events => keep.events.0,
+            // An answer is promised for that long.
+            Aged::IdempotencyKeys => keep.idempotency.0.max(KEY_LIFETIME),
+            Aged::DeadLetters => keep.dead_letters.0,
+            Aged::Callbacks => keep.callbacks.0,
+        };
+        for _ in 0..ROUNDS {
+            let rows = store.expire(what, age, ROWS).await?;
+            counted(what.as_str(), rows);
+            if rows < ROWS as usize {
+                break;
+            }
+        }
     }
-    store.leftovers_expire().await
+    for _ in 0..ROUNDS {
+        let (seen, gone) = store.answers_expire(keep.raw_answers.0, ROWS).await?;
+        counted("raw_answers", gone);
+        if seen < ROWS as usize {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what tombstones name. Storage that is away leaves them for the next sweep.
