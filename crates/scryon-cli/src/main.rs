@@ -1,14 +1,17 @@
 //! `scryon`: run everything on a laptop, migrate, upload and read calls.
 
 mod api;
+mod backup;
 mod check;
 mod controls;
 mod costs;
 mod docs;
 mod hold;
 mod output;
+mod postgres;
 mod provider;
 mod reprocess;
+mod restore;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -121,6 +124,10 @@ enum Command {
     /// Keep everything: while a hold is on nothing is deleted from storage or by its age (database, DATABASE_URL).
     #[command(subcommand)]
     Hold(hold::HoldCommand),
+    /// Back the database up, by pg_dump, into a store of its own.
+    Backup(backup::BackupArguments),
+    /// Restore a backup into a database, erase again what was erased since, and rebuild calls that came in since.
+    Restore(restore::RestoreArguments),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
     Check {
         /// Postgres, as DATABASE_URL.
@@ -207,6 +214,8 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Provider(command) => provider::provider(&output, command).await,
         Command::Hold(command) => hold::hold(&output, command).await,
+        Command::Backup(arguments) => backup::backup(&output, arguments).await,
+        Command::Restore(arguments) => restore::restore(&output, arguments).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,
         Command::Docs { folder } => docs::write(&folder),
     }
@@ -225,8 +234,13 @@ fn migration_store(config: &Config) -> Result<Store, Failure> {
 
 /// One connection for one command.
 pub(crate) fn own_store(config: &Config, name: &str, statement_timeout: Duration) -> Result<Store, Failure> {
+    store_at(&config.database_url(), name, statement_timeout)
+}
+
+/// The same at an address of its own.
+pub(crate) fn store_at(url: &str, name: &str, statement_timeout: Duration) -> Result<Store, Failure> {
     Store::new(&StoreSettings {
-        url: config.database_url(),
+        url: url.to_owned(),
         application_name: name.to_owned(),
         pool_size: 1,
         pool_wait: Duration::from_secs(5),

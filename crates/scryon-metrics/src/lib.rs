@@ -142,6 +142,8 @@ catalogue! {
         panics: IntCounterVec = "scryon_stage_panics_total" ["stage"];
         /// Hints that found nothing to claim: duplicates and late ones.
         hints_unclaimed: IntCounterVec = "scryon_hints_unclaimed_total" ["stage"];
+        /// Hints of another life of this installation, dropped: it was restored from a backup.
+        hints_other_epoch: IntCounter = "scryon_hints_other_epoch_total" [];
         /// Preparation of audio.
         preprocessing_duration: Histogram = "scryon_audio_preprocessing_duration_seconds" [];
         /// Calls that went on with their original audio, by reason.
@@ -243,7 +245,8 @@ pub const DIARIZATION_FALLBACK_REASONS: [&str; 7] = [
     "no_engine",
 ];
 /// What becomes of a callback.
-pub const CALLBACK_OUTCOMES: [&str; 5] = ["woken", "kept", "unknown_job", "bad_signature", "expired"];
+pub const CALLBACK_OUTCOMES: [&str; 6] =
+    ["woken", "kept", "unknown_job", "other_epoch", "bad_signature", "expired"];
 /// Outcomes of work on a stage.
 pub const STAGE_OUTCOMES: [&str; 8] =
     ["succeeded", "skipped", "retry", "waiting", "failed", "superseded", "handed_back", "panicked"];

@@ -5,6 +5,7 @@ pub mod announce;
 pub mod audio;
 pub mod circuits;
 pub mod crash;
+mod epoch;
 pub mod engines;
 pub mod leases;
 pub mod owner;

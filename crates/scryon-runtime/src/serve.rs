@@ -30,6 +30,7 @@ impl WorkerKit {
             circuits: Circuits::new(ctx.store.clone(), metrics.clone()),
             metrics,
             owner: ctx.owner.clone(),
+            epoch: ctx.queue.epoch.clone(),
             crash_at: ctx.config.telemetry.crash_at.as_deref().map(Arc::from),
         };
         Ok(Self { deps, http })

@@ -208,6 +208,11 @@ impl Store {
         Ok(())
     }
 
+    /// Has Postgres look at what its tables hold now.
+    pub async fn tables_analyze(&self) -> Result<(), StoreError> {
+        self.execute(Statement::new("analyze")).await.map(|_| ())
+    }
+
     /// Begins a new life on restored rows; `seen` is the newest one that storage knows.
     pub async fn restore_begin(
         &self,
