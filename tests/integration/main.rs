@@ -19,6 +19,7 @@ mod privacy;
 mod programs;
 mod providers;
 mod queue;
+mod restore;
 mod retention;
 mod schema;
 mod telemetry;

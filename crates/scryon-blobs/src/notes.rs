@@ -85,6 +85,25 @@ impl Blobs {
         self.put(&key, note.to_string().into_bytes()).await.map(|_| ())
     }
 
+    /// The receipt of an erasure, which a restored database has to know too.
+    pub async fn receipt_note(&self, id: Uuid, body: Vec<u8>) -> Result<(), BlobError> {
+        let key = format!("{TOMBSTONES}/{}/receipt.{id}.json", Utc::now().date_naive());
+        self.put(&BlobKey::stored(&key), body).await.map(|_| ())
+    }
+
+    /// Receipts of erasures on and after a day.
+    pub async fn receipts_since(&self, day: NaiveDate) -> Result<Vec<Bytes>, BlobError> {
+        let mut receipts = Vec::new();
+        for noted in self.erasure_days().await?.into_iter().filter(|d| *d >= day) {
+            for key in self.list(&format!("{TOMBSTONES}/{noted}/")).await? {
+                if key.rsplit('/').next().is_some_and(|file| file.starts_with("receipt.")) {
+                    receipts.extend(self.note(&BlobKey::stored(&key)).await?);
+                }
+            }
+        }
+        Ok(receipts)
+    }
+
     /// Whom erasures took on and after a day.
     pub async fn erasures_since(&self, day: NaiveDate) -> Result<Vec<Erased>, BlobError> {
         let mut erased = Vec::new();

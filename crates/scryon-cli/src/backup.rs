@@ -85,7 +85,10 @@ impl Backups {
         let mut all = self.all().await?;
         let found = if name == "latest" { all.pop() } else { all.into_iter().find(|d| d.name == name) };
         found.ok_or_else(|| {
-            Failure::new(Failure::USAGE, format!("there is no backup {name}; `scryon backup --list` shows them"))
+            Failure::new(
+                Failure::USAGE,
+                format!("there is no backup {name}; `scryon backup --list` shows them"),
+            )
         })
     }
 
@@ -95,7 +98,10 @@ impl Backups {
         if copy.sha256().await.map_err(from_blobs)? != backup.sha256 {
             return Err(Failure::new(
                 Failure::STOPPED,
-                format!("backup {} is damaged: its bytes are not those that were written. Nothing was restored; take another one", backup.name),
+                format!(
+                    "backup {} is damaged: its bytes are not those that were written. Nothing was restored; take another one",
+                    backup.name
+                ),
             ));
         }
         Ok(copy)
@@ -179,7 +185,13 @@ async fn make(config: &Config, store: &Store, backups: &Backups) -> Result<Descr
     let name = format!("scryon-{}", facts.now.format("%Y%m%dT%H%M%S%3fZ"));
     let mut command = postgres::program(config, "pg_dump", &config.database_url())?;
     command
-        .args(["--format=custom", "--compress=1", "--no-owner", "--no-privileges", "--lock-wait-timeout=60000"])
+        .args([
+            "--format=custom",
+            "--compress=1",
+            "--no-owner",
+            "--no-privileges",
+            "--lock-wait-timeout=60000",
+        ])
         .arg(format!("--schema={}", facts.schema));
     let written = pour(command, backups, &name).await?;
     let made = Description {
@@ -208,7 +220,8 @@ async fn make(config: &Config, store: &Store, backups: &Backups) -> Result<Descr
 async fn pour(mut command: Command, backups: &Backups, name: &str) -> Result<Written, Failure> {
     let stopped = |e: std::io::Error| Failure::new(Failure::STOPPED, format!("pg_dump cannot be run: {e}"));
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(stopped)?;
-    let mut dump = child.stdout.take().ok_or_else(|| Failure::new(Failure::STOPPED, "pg_dump has no output"))?;
+    let mut dump =
+        child.stdout.take().ok_or_else(|| Failure::new(Failure::STOPPED, "pg_dump has no output"))?;
     let mut writer = backups.blobs.writer(&backups.key(name, "dump"), None).map_err(from_blobs)?;
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -221,7 +234,10 @@ async fn pour(mut command: Command, backups: &Backups, name: &str) -> Result<Wri
     let status = child.wait().await.map_err(stopped)?;
     if !status.success() {
         writer.abort().await;
-        return Err(Failure::new(Failure::STOPPED, format!("pg_dump ended with {status}; there is no new backup")));
+        return Err(Failure::new(
+            Failure::STOPPED,
+            format!("pg_dump ended with {status}; there is no new backup"),
+        ));
     }
     writer.finish().await.map_err(from_blobs)
 }
@@ -255,8 +271,5 @@ async fn list(output: &Output, backups: &Backups) -> Result<u8, Failure> {
 }
 
 fn line(backup: &Description) -> String {
-    format!(
-        "{}  {} bytes  {:.1} s  {} calls",
-        backup.name, backup.bytes, backup.seconds, backup.calls
-    )
+    format!("{}  {} bytes  {:.1} s  {} calls", backup.name, backup.bytes, backup.seconds, backup.calls)
 }

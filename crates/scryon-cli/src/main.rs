@@ -6,6 +6,8 @@ mod check;
 mod controls;
 mod costs;
 mod docs;
+mod doctor;
+mod erase;
 mod hold;
 mod output;
 mod postgres;
@@ -128,6 +130,14 @@ enum Command {
     Backup(backup::BackupArguments),
     /// Restore a backup into a database, erase again what was erased since, and rebuild calls that came in since.
     Restore(restore::RestoreArguments),
+    /// Compare rows with storage, both ways: exit code 0 when they agree, 1 when something is left that differs.
+    Doctor {
+        /// Repair what can be: rows whose object is gone, calls without a row whose recording is there.
+        #[arg(long)]
+        reconcile: bool,
+    },
+    /// Erase a user or a tenant with all that belongs to them; the receipt stays. There is no way back.
+    Erase(erase::EraseArguments),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
     Check {
         /// Postgres, as DATABASE_URL.
@@ -216,6 +226,8 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Hold(command) => hold::hold(&output, command).await,
         Command::Backup(arguments) => backup::backup(&output, arguments).await,
         Command::Restore(arguments) => restore::restore(&output, arguments).await,
+        Command::Doctor { reconcile } => doctor::doctor(&output, reconcile).await,
+        Command::Erase(arguments) => erase::erase(&output, arguments).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,
         Command::Docs { folder } => docs::write(&folder),
     }

@@ -26,7 +26,11 @@ pub(crate) async fn follow(store: &Store, stop: &CancellationToken) -> Result<Ep
                 Ok(now) => {
                     let before = shared.set(now);
                     if before != now {
-                        warn!(before, now, "the database was restored from a backup; what was sent before it has no effect any more");
+                        warn!(
+                            before,
+                            now,
+                            "the database was restored from a backup; what was sent before it has no effect any more"
+                        );
                     }
                 }
                 Err(error) => debug!(error = %error, "failed to read the epoch; trying again"),

@@ -13,6 +13,8 @@ mod costs;
 mod db;
 mod dead_letters;
 mod dispatch;
+mod doctor;
+mod erasure;
 mod finish;
 mod heartbeat;
 mod holds;
@@ -39,6 +41,8 @@ pub use costs::{CallCost, TenantCost};
 pub use db::{Store, StoreError, StoreSettings};
 pub use dead_letters::DeadLetter;
 pub use dispatch::{Announced, CallCount, Due, LEADERSHIP};
+pub use doctor::{Inputs, PromisedArtifact};
+pub use erasure::{ErasureBegin, Receipt, Subject};
 pub use finish::{
     Advanced, AnalysisEffects, Continuation, JobSettlement, OutputObject, StageEvent, StageOutput,
 };

@@ -72,6 +72,9 @@ pub struct DatabaseFacts {
     pub calls: i64,
     #[diesel(sql_type = Text)]
     pub migration: String,
+    /// The newest time that any of its rows carries.
+    #[diesel(sql_type = Timestamptz)]
+    pub last_sign: DateTime<Utc>,
 }
 
 /// A database that is to be restored into.
@@ -161,7 +164,9 @@ impl Store {
     pub async fn database_facts(&self) -> Result<DatabaseFacts, StoreError> {
         let sql = "select current_schema()::text as schema, now() as now, (select epoch from restore_epoch) as epoch,
                  (select count(*) from call_records) as calls,
-                 (select max(version)::text from __diesel_schema_migrations) as migration";
+                 (select max(version)::text from __diesel_schema_migrations) as migration,
+                 greatest((select max(updated_at) from call_records), (select max(beat_at) from worker_heartbeats),
+                     (select max(at) from change_log), (select min(created_at) from tenants)) as last_sign";
         let row: Option<DatabaseFacts> = self.row(Statement::new(sql)).await?;
         row.ok_or_else(|| StoreError::row("no facts about the database"))
     }

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Bool, Integer, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use uuid::Uuid;
 
 use crate::db::{Bind, Statement, Store, StoreError};
 
@@ -15,6 +16,9 @@ pub struct Tombstone {
     pub id: i64,
     #[diesel(sql_type = Text)]
     pub target: String,
+    /// The erasure that it is part of.
+    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
+    pub receipt_id: Option<Uuid>,
 }
 
 /// Rows that leave by age alone.
@@ -105,7 +109,7 @@ const EXPIRE_AUDIO: &str = "with old as (
          delete from call_artifacts a using old where a.call_id = old.id and a.artifact_type in ('TEMP_AUDIO', 'PREPARED_AUDIO')
          returning a.call_id
      ), buried as (insert into storage_tombstones (target) select prefix from old)
-     select prefix as target, 0::bigint as id from old";
+     select prefix as target, 0::bigint as id, null::uuid as receipt_id from old";
 
 impl Store {
     /// Lets the audio of finished calls go; gives the number of calls.
@@ -122,7 +126,7 @@ impl Store {
 
     /// Tombstones whose time has come. Storage has to know of an erasure before anything is deleted.
     pub async fn tombstones_due(&self, batch: i32) -> Result<Vec<Tombstone>, StoreError> {
-        let sql = "select id, target from storage_tombstones
+        let sql = "select id, target, receipt_id from storage_tombstones
              where due_at <= now() and not exists (select 1 from holds) and (recorded_at is not null or not is_erasure(target))
              order by due_at limit $1";
         self.rows(Statement::new(sql).bind(batch)).await
@@ -137,6 +141,20 @@ impl Store {
              delete from storage_tombstones t using done where t.id = done.id";
         let ids = Bind::Texts(ids.iter().map(ToString::to_string).collect());
         self.execute(Statement::new(sql).bind(ids)).await.map(|_| ())
+    }
+
+    /// Counts objects that left for an erasure; the last of them completes its receipt. Comes before the tombstones are
+    /// done with: cut short between the two, it counts none of them twice, because they are gone.
+    pub async fn receipt_count(&self, receipt: Uuid, objects: usize, done: &[i64]) -> Result<(), StoreError> {
+        let sql = "update erasure_receipts e set objects_deleted = objects_deleted + $2,
+                 completed_at = case when not exists (select 1 from storage_tombstones t where t.receipt_id = e.id
+                     and t.id::text <> all($3)) then now() end
+             where e.id = $1";
+        let objects = i64::try_from(objects).unwrap_or(i64::MAX);
+        let done = Bind::Texts(done.iter().map(ToString::to_string).collect());
+        self.execute(Statement::new(sql).bind(Bind::Uuid(Some(receipt))).bind(objects).bind(done))
+            .await
+            .map(|_| ())
     }
 
     /// Deletes a batch of what is older than `age`; gives how many.

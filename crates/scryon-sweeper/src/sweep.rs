@@ -1,8 +1,11 @@
 //! The slow sweeps: audio past its time, objects with a tombstone, leftovers.
 
+use std::collections::HashMap;
+
 use scryon_blobs::{BlobError, BlobKey};
 use scryon_store::{Aged, KEY_LIFETIME, StoreError, Tombstone};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::safety::{self, SafetyError};
 use crate::{Sweeper, nap};
@@ -95,14 +98,21 @@ async fn bury(sweeper: &Sweeper) -> Result<(), StoreError> {
             return Ok(());
         }
         let (mut done, mut objects, mut failed) = (Vec::new(), 0, None);
+        let mut receipts: HashMap<Uuid, usize> = HashMap::new();
         for stone in &stones {
             match delete(sweeper, stone).await {
                 Ok(count) => {
                     objects += count;
+                    if let Some(receipt) = stone.receipt_id {
+                        *receipts.entry(receipt).or_default() += count;
+                    }
                     done.push(stone.id);
                 }
                 Err(error) => failed = Some(error),
             }
+        }
+        for (receipt, count) in receipts {
+            store.receipt_count(receipt, count, &done).await?;
         }
         store.tombstones_done(&done).await?;
         sweeper.metrics.objects_deleted.inc_by(objects as u64);

@@ -5,8 +5,9 @@ mod rebuild;
 mod replay;
 mod rows;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use scryon_blobs::Blobs;
 use scryon_config::{Config, ProcessEnv};
@@ -27,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 #[derive(Args)]
 pub(crate) struct RestoreArguments {
     /// The backup's name, or `latest`; `scryon backup --list` shows them.
-    #[arg(required_unless_present = "finish")]
+    #[arg(required_unless_present_any = ["finish", "adopt"])]
     name: Option<String>,
     /// Address of the database to restore into: a fresh one, or one without calls.
-    #[arg(long, required_unless_present = "finish", value_name = "DATABASE_URL")]
+    #[arg(long, required_unless_present_any = ["finish", "adopt"], value_name = "DATABASE_URL")]
     into: Option<String>,
     /// Where the backup is, as with `scryon backup --to`.
     #[arg(long)]
@@ -44,14 +45,23 @@ pub(crate) struct RestoreArguments {
     /// The restored installation was looked at: lift the hold, so that sweeps delete again (DATABASE_URL).
     #[arg(long, conflicts_with_all = ["name", "into", "force", "rows_only"])]
     finish: bool,
+    /// The database (DATABASE_URL) came back by other means, a snapshot of its host say: do all the rest.
+    #[arg(long, conflicts_with_all = ["name", "into", "force", "rows_only", "from", "finish"])]
+    adopt: bool,
+    /// With --adopt: the time of the snapshot. Default: the newest sign of life in the database.
+    #[arg(long, requires = "adopt")]
+    snapshot_at: Option<DateTime<Utc>>,
 }
 
 pub(crate) async fn restore(output: &Output, arguments: RestoreArguments) -> Result<u8, Failure> {
     let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
+    let began = Instant::now();
+    if arguments.adopt {
+        return adopt(output, &config, arguments.snapshot_at, began).await;
+    }
     let (Some(name), Some(into)) = (&arguments.name, &arguments.into) else {
         return finish(output, &config).await;
     };
-    let began = Instant::now();
     let backups = Backups::open(&config, arguments.from.as_deref())?;
     let backup = backups.find(name).await?;
     refuse_forgotten(&config, &backup, arguments.force)?;
@@ -61,8 +71,15 @@ pub(crate) async fn restore(output: &Output, arguments: RestoreArguments) -> Res
     rows::load(&config, &store, &backup, into, &dump, output).await?;
     let rows = store.rows_by_table().await.map_err(Failure::from_store)?;
     if arguments.rows_only {
-        output.note(&format!("rows of {} are back in {:.1} s; queues and storage were left alone", backup.name, began.elapsed().as_secs_f64()));
-        return output.line(&json!({"backup": backup.name, "rows": rows, "seconds": began.elapsed().as_secs_f64()}).to_string());
+        output.note(&format!(
+            "rows of {} are back in {:.1} s; queues and storage were left alone",
+            backup.name,
+            began.elapsed().as_secs_f64()
+        ));
+        return output.line(
+            &json!({"backup": backup.name, "rows": rows, "seconds": began.elapsed().as_secs_f64()})
+                .to_string(),
+        );
     }
     let blobs = Blobs::open(&config.storage).map_err(from_blobs)?;
     let life = NewLife { output, config: &config, store: &store, blobs: &blobs, backup: &backup };
@@ -71,13 +88,43 @@ pub(crate) async fn restore(output: &Output, arguments: RestoreArguments) -> Res
 
 /// Notes of erasures are forgotten after a time; an older backup would bring back what nobody remembers was erased.
 fn refuse_forgotten(config: &Config, backup: &Description, force: bool) -> Result<(), Failure> {
-    if force || backup.snapshot_at > chrono::Utc::now() - config.retention.tombstones.0 {
+    if force || backup.snapshot_at > Utc::now() - config.retention.tombstones.0 {
         return Ok(());
     }
     Err(Failure::new(
         Failure::USAGE,
         "the backup is older than SCRYON_RETENTION_TOMBSTONES_DAYS: calls that were erased since then could come back. Nothing was restored; --force does it all the same",
     ))
+}
+
+/// All but the rows.
+async fn adopt(
+    output: &Output,
+    config: &Config,
+    snapshot_at: Option<DateTime<Utc>>,
+    began: Instant,
+) -> Result<u8, Failure> {
+    let store = own_store(config, "scryon-restore", PATIENCE)?;
+    store.migrate().await.map_err(Failure::from_store)?;
+    store.check_schema().await.map_err(Failure::from_store)?;
+    let facts = store.database_facts().await.map_err(Failure::from_store)?;
+    let snapshot_at = snapshot_at.unwrap_or(facts.last_sign);
+    let backup = Description {
+        name: "a snapshot of the database's host".to_owned(),
+        snapshot_at,
+        bytes: 0,
+        seconds: 0.0,
+        sha256: String::new(),
+        schema: facts.schema,
+        epoch: facts.epoch,
+        calls: facts.calls,
+        migration: facts.migration,
+        program: String::new(),
+    };
+    store.tables_analyze().await.map_err(Failure::from_store)?;
+    let rows = store.rows_by_table().await.map_err(Failure::from_store)?;
+    let blobs = Blobs::open(&config.storage).map_err(from_blobs)?;
+    NewLife { output, config, store: &store, blobs: &blobs, backup: &backup }.begin(began, rows).await
 }
 
 async fn finish(output: &Output, config: &Config) -> Result<u8, Failure> {
@@ -109,12 +156,20 @@ impl NewLife<'_> {
             .restore_begin(&self.backup.name, self.backup.snapshot_at, seen)
             .await
             .map_err(Failure::from_store)?;
+        if self.backup.bytes > 0 {
+            // Its own row was written after its snapshot.
+            let took = Duration::from_secs_f64(self.backup.seconds);
+            let made =
+                self.store.backup_made(&self.backup.name, self.backup.snapshot_at, self.backup.bytes, took);
+            made.await.map_err(Failure::from_store)?;
+        }
         // From here on a sweeper that still works on the lost database deletes nothing.
         self.blobs.epoch_note(epoch).await.map_err(from_blobs)?;
         let purged = self.empty_queues().await;
         let replayed = replay::replay(self.store, self.blobs, self.backup.snapshot_at).await?;
         let mut rebuild = Rebuild::new(self.store, self.blobs, replayed.erased.clone());
-        let found = rebuild.all(true).await?;
+        // Programs are stopped, so nothing is on its way in; a clock that differs does no harm.
+        let found = rebuild.all(SystemTime::now() + Duration::from_secs(86_400), true).await?;
         let took = began.elapsed();
         let counts = json!({
             "rows": rows, "erasedAgain": replayed.calls, "usersErasedAgain": replayed.users, "rebuilt": found.rebuilt,
@@ -145,7 +200,9 @@ impl NewLife<'_> {
         match emptied.await {
             Ok(()) => true,
             Err(error) => {
-                self.output.note(&format!("the queues were not emptied ({error}); what is in them has no effect any more"));
+                self.output.note(&format!(
+                    "the queues were not emptied ({error}); what is in them has no effect any more"
+                ));
                 false
             }
         }
@@ -173,7 +230,10 @@ impl NewLife<'_> {
             ("calls in it", counts["rows"]["calls"].to_string()),
             ("erased again", number("erasedAgain")),
             ("rebuilt", format!("{} calls that came in after the backup", number("rebuilt"))),
-            ("not rebuilt", format!("{} calls of which storage has objects and no recording", number("notRebuilt"))),
+            (
+                "not rebuilt",
+                format!("{} calls of which storage has objects and no recording", number("notRebuilt")),
+            ),
             ("epoch", epoch.to_string()),
             ("RPO", format!("{rpo:.0} s between the backup and the last sign of life")),
             ("RTO", format!("{:.1} s", took.as_secs_f64())),

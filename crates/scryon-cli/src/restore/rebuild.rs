@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
@@ -31,6 +31,7 @@ pub(crate) struct Found {
     pub(crate) calls: usize,
     /// Rows that were, or with `repair` off would be, written anew.
     pub(crate) rebuilt: usize,
+    pub(crate) rebuildable: Vec<Uuid>,
     /// Calls that were erased, whose objects are still there; they leave with the storage sweep.
     pub(crate) erased: usize,
     /// Calls without a row that cannot be rebuilt: no description, or no recording.
@@ -78,10 +79,11 @@ impl<'a> Rebuild<'a> {
         Self { store, blobs, erased, users: HashMap::new() }
     }
 
-    /// Looks at everything in storage. With `repair` rows are written; without it they are only counted.
-    pub(crate) async fn all(&mut self, repair: bool) -> Result<Found, Failure> {
+    /// Looks at every call in storage that was last written before `old`. With `repair` rows are written; without it
+    /// they are only counted.
+    pub(crate) async fn all(&mut self, old: SystemTime, repair: bool) -> Result<Found, Failure> {
         let mut found = Found::default();
-        let mut survey = self.blobs.survey(SystemTime::now() + Duration::from_secs(86_400));
+        let mut survey = self.blobs.survey(old);
         let mut seen: HashMap<Uuid, String> = HashMap::new();
         loop {
             let next = survey.try_next().await.map_err(from_blobs)?;
@@ -121,6 +123,7 @@ impl<'a> Rebuild<'a> {
                 match described.map_err(from_blobs)? {
                     Some(call) => {
                         found.last_sign = found.last_sign.max(Some(call.accepted_at));
+                        found.rebuildable.push(*id);
                         rows.push(self.row(call).await?);
                     }
                     None => found.unexplained.push(*id),
@@ -146,8 +149,7 @@ impl<'a> Rebuild<'a> {
             Some(known) => known.clone(),
             None => {
                 let tenant = TenantId(call.tenant_id.clone());
-                let noted =
-                    self.blobs.user_noted(&tenant, UserId(call.user_id)).await.map_err(from_blobs)?;
+                let noted = self.blobs.user_noted(&tenant, UserId(call.user_id)).await.map_err(from_blobs)?;
                 let external = noted.map(|n| n.external_user_id);
                 self.users.insert(call.user_id, external.clone());
                 external

@@ -38,6 +38,11 @@ pub(super) async fn replay(
     for ids in calls.chunks(BATCH) {
         replayed.calls += store.calls_erase_again(ids.to_vec()).await.map_err(Failure::from_store)?;
     }
+    for receipt in blobs.receipts_since(day).await.map_err(from_blobs)? {
+        if let Ok(receipt) = serde_json::from_slice(&receipt) {
+            store.receipt_restore(receipt).await.map_err(Failure::from_store)?;
+        }
+    }
     for who in &erased {
         let gone = match who {
             Erased::Call(_) => continue,

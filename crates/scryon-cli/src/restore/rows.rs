@@ -21,14 +21,22 @@ pub(super) async fn refuse(
         return no("--into names no database".to_owned());
     }
     if let Some(schema) = target.schema.as_deref().filter(|s| *s != backup.schema) {
-        return no(format!("the backup is of schema {}, the address leads into schema {schema}", backup.schema));
+        return no(format!(
+            "the backup is of schema {}, the address leads into schema {schema}",
+            backup.schema
+        ));
     }
     if target.tables > 0 && !target.ours {
-        return no(format!("schema {} holds tables of somebody else; nothing was restored. Name an empty database", backup.schema));
+        return no(format!(
+            "schema {} holds tables of somebody else; nothing was restored. Name an empty database",
+            backup.schema
+        ));
     }
     let calls = if target.ours { store.calls_count().await.map_err(Failure::from_store)? } else { 0 };
     if calls > 0 && !force {
-        return no(format!("the database holds {calls} calls; nothing was restored. Name a fresh database, or --force to lose them"));
+        return no(format!(
+            "the database holds {calls} calls; nothing was restored. Name a fresh database, or --force to lose them"
+        ));
     }
     Ok(())
 }
@@ -47,7 +55,10 @@ pub(super) async fn load(
     if target.schema.as_deref() != Some(backup.schema.as_str()) {
         return Err(Failure::new(
             Failure::USAGE,
-            format!("the backup is of schema {}, which the address does not lead into; add ?options=-csearch_path%3D{} to it", backup.schema, backup.schema),
+            format!(
+                "the backup is of schema {}, which the address does not lead into; add ?options=-csearch_path%3D{} to it",
+                backup.schema, backup.schema
+            ),
         ));
     }
     let mut command = postgres::program(config, "pg_restore", into)?;
@@ -64,7 +75,9 @@ pub(super) async fn load(
     if !ended.success() {
         return Err(Failure::new(
             Failure::STOPPED,
-            format!("pg_restore ended with {ended}; the database holds a part of the backup and is not to be used. Say the same again, with --force where it has calls"),
+            format!(
+                "pg_restore ended with {ended}; the database holds a part of the backup and is not to be used. Say the same again, with --force where it has calls"
+            ),
         ));
     }
     store.migrate().await.map_err(Failure::from_store)?;
