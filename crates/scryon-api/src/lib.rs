@@ -27,6 +27,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, JsonConfig, PathConfig, QueryConfig};
 use actix_web::{App as ActixApp, HttpResponse, HttpServer};
 use scryon_blobs::Blobs;
+use scryon_domain::epoch::Epoch;
 use scryon_domain::ids::TenantId;
 use scryon_metrics::ApiMetrics;
 use scryon_runtime::crash::crash_point;
@@ -66,6 +67,7 @@ pub(crate) struct App {
     local_user: OnceCell<User>,
     webhook_secrets: WebhookSecrets,
     admission: Admission,
+    epoch: Epoch,
     limits: Limits,
     /// A point at which a test build ends itself.
     crash_at: Option<String>,
@@ -153,6 +155,7 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
             ours: config.engines.webhook_secrets.0.clone(),
             pyannote: config.engines.pyannote_webhook_secrets.0.clone(),
         },
+        epoch: ctx.queue.epoch.clone(),
         admission: Admission::new(config.sweeper.tenant_max_in_flight.0),
         limits: Limits {
             file: config.api.max_file_size.0,

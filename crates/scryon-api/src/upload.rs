@@ -392,7 +392,7 @@ async fn store_call(
 ) -> Result<Value, ApiError> {
     let Accepted { mut call, writer, media, hold } = accepted;
     let description = keys.call_json();
-    let describe = app.blobs.put(&description, call_json(call_id, owner, &call, media));
+    let describe = app.blobs.put(&description, call_json(call_id, owner, &call, media, &writer));
     let (written, described) = tokio::join!(writer.finish(), describe);
     let written: Written = match (written, described) {
         (Ok(written), Ok(_)) => written,
@@ -444,15 +444,26 @@ async fn store_call(
     Ok(response)
 }
 
-/// What is needed to rebuild the row from storage alone.
-fn call_json(call_id: CallId, owner: &Owner, call: &NewCall, media: MediaType) -> Vec<u8> {
+/// What is needed to rebuild the row from storage alone (`scryon restore`). It lies beside the recording and leaves with it.
+fn call_json(
+    call_id: CallId,
+    owner: &Owner,
+    call: &NewCall,
+    media: MediaType,
+    audio: &BlobWriter,
+) -> Vec<u8> {
     let document = json!({
-        "version": 1,
+        "version": 2,
         "callId": call_id,
         "tenantId": owner.tenant_id,
         "userId": owner.user_id,
         "acceptedAt": chrono::Utc::now(),
         "contentType": media.mime,
+        "audioKey": audio.key(),
+        "byteSize": audio.bytes(),
+        "sha256": hex::encode(audio.sha256()),
+        "audioDetails": call.audio_details,
+        "lane": Lane::Live,
         "title": call.title,
         "contactName": call.contact_name,
         "contactId": call.contact_id,

@@ -52,7 +52,8 @@ pub(crate) async fn pyannote(
     app.verified("pyannote", verified)?;
     let Ok(job) = Uuid::try_parse(&path) else { return Ok(kept()) };
     let external_id = serde_json::from_slice::<Status>(&body).ok().and_then(|status| status.job_id);
-    app.take("pyannote", JobId(job), external_id, &body, false).await
+    // It carries no result, it only makes us look: one of a former life does no harm.
+    app.take("pyannote", Job { id: JobId(job), of_the_past: false }, external_id, &body, false).await
 }
 
 /// POST /api/webhooks/lemonfox/{call}?run=&job=&exp=&sig=: the transcript itself.
@@ -79,6 +80,13 @@ pub(crate) async fn assemblyai(
     let status: Value = serde_json::from_slice(&body).unwrap_or_default();
     let external_id = status["transcript_id"].as_str().map(str::to_owned);
     app.take("assemblyai", job, external_id, &body, false).await
+}
+
+/// The job that a callback is about.
+struct Job {
+    id: JobId,
+    /// Its address was signed before the installation was restored from a backup.
+    of_the_past: bool,
 }
 
 /// The query of a signed address.
@@ -109,38 +117,45 @@ impl App {
     }
 
     /// The job of an address that we signed.
-    fn signed(&self, engine: &'static str, call: &str, query: &Parts) -> Result<JobId, ApiError> {
+    fn signed(&self, engine: &'static str, call: &str, query: &Parts) -> Result<Job, ApiError> {
         let part = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
-        let address = address_of(call, part("run"), part("job"), part("exp"));
+        let address = address_of(call, part("run"), part("job"), part("exp"), part("ep"));
         let now = Utc::now().timestamp();
         let verified = address.as_ref().map_or(Err(Refused::Signature), |address| {
             address.verify(engine, &self.webhook_secrets.ours, part("sig"), now)
         });
         self.verified(engine, verified)?;
-        address.map(|address| address.job).ok_or_else(ApiError::bad_signature)
+        let address = address.ok_or_else(ApiError::bad_signature)?;
+        Ok(Job { id: address.job, of_the_past: address.epoch < self.epoch.get() })
     }
 
     async fn take(
         &self,
         engine: &'static str,
-        job: JobId,
+        job: Job,
         external_id: Option<String>,
         body: &Bytes,
         with_body: bool,
     ) -> Result<HttpResponse, ApiError> {
         let callback = Callback {
             engine,
-            job,
+            job: job.id,
             external_id,
             body_sha256: Sha256::digest(body).to_vec(),
             body: with_body.then(|| body.to_vec()),
         };
-        let effect = self.store.callback_take(callback).await?;
+        let effect = if job.of_the_past {
+            self.store.callback_keep(callback).await?;
+            CallbackEffect::OtherEpoch
+        } else {
+            self.store.callback_take(callback).await?
+        };
         self.crash_point("C12");
         let outcome = match &effect {
             CallbackEffect::Woken(_) => "woken",
             CallbackEffect::Kept => "kept",
             CallbackEffect::Unknown => "unknown_job",
+            CallbackEffect::OtherEpoch => "other_epoch",
         };
         self.metrics.callbacks.with_label_values(&[engine, outcome]).inc();
         info!(provider = engine, outcome, "took a callback");

@@ -3,6 +3,7 @@
 mod durable;
 mod key;
 mod local;
+mod notes;
 mod read;
 mod survey;
 mod write;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::durable::Durable;
 pub use key::{BlobKey, CallKeys, DocumentName};
+pub use notes::{Erased, StoredUser};
 pub use read::{BlobReader, LocalCopy};
 pub use survey::Survey;
 pub use write::BlobWriter;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
@@ -44,6 +45,20 @@ impl LocalCopy {
     pub fn path(&self) -> &FilePath {
         &self.path
     }
+
+    /// SHA-256 of the file, as hex.
+    pub async fn sha256(&self) -> Result<String, BlobError> {
+        let (_bytes, stream) = local::stream(self.path.clone()).await?;
+        hash_of(stream).await
+    }
+}
+
+async fn hash_of(mut stream: BoxStream<'static, std::io::Result<Bytes>>) -> Result<String, BlobError> {
+    let mut hash = Sha256::new();
+    while let Some(chunk) = stream.try_next().await? {
+        hash.update(&chunk);
+    }
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }
 
 impl Blobs {
@@ -58,6 +73,11 @@ impl Blobs {
             bytes: found.meta.size,
             stream: found.into_stream().map_err(std::io::Error::other).boxed(),
         })
+    }
+
+    /// SHA-256 of an object, as hex. Reads it whole.
+    pub async fn sha256(&self, key: &BlobKey) -> Result<String, BlobError> {
+        hash_of(self.reader(key).await?.into_stream()).await
     }
 
     /// The first bytes of an object, at most `length`.

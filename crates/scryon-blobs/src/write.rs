@@ -88,6 +88,16 @@ impl BlobWriter {
         self.bytes
     }
 
+    /// SHA-256 of what was written so far.
+    pub fn sha256(&self) -> Vec<u8> {
+        self.hash.clone().finalize().to_vec()
+    }
+
+    /// Where the object will lie.
+    pub fn key(&self) -> &str {
+        self.path.as_ref()
+    }
+
     async fn flush(&mut self) -> Result<(), BlobError> {
         let part = self.buffer.split().freeze();
         let upload = match &mut self.upload {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use scryon_domain::epoch::Epoch;
 use scryon_queue::QueueSettings;
 use scryon_store::{Store, StoreSettings};
 
@@ -28,6 +29,7 @@ pub(crate) async fn check(database: Option<&str>, amqp: Option<&str>) -> Result<
             url: url.to_owned(),
             prefix: "scryon".to_owned(),
             program: "scryon-check".to_owned(),
+            epoch: Epoch::default(),
         };
         let connection = scryon_queue::connect(&settings, "check")
             .await

@@ -1,15 +1,21 @@
 //! `scryon`: run everything on a laptop, migrate, upload and read calls.
 
 mod api;
+mod backup;
 mod check;
 mod controls;
 mod costs;
 mod desk;
 mod docs;
+mod doctor;
+mod erase;
+mod hold;
 mod operators;
 mod output;
+mod postgres;
 mod provider;
 mod reprocess;
+mod restore;
 mod runbook;
 mod upload;
 
@@ -130,6 +136,21 @@ enum Command {
     Runbook(runbook::RunbookArguments),
     #[command(flatten)]
     Operator(OperatorCommand),
+    /// Keep everything: while a hold is on nothing is deleted from storage or by its age (database, DATABASE_URL).
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
+    /// Back the database up, by pg_dump, into a store of its own.
+    Backup(backup::BackupArguments),
+    /// Restore a backup into a database, erase again what was erased since, and rebuild calls that came in since.
+    Restore(restore::RestoreArguments),
+    /// Compare rows with storage, both ways: exit code 0 when they agree, 1 when something is left that differs.
+    Doctor {
+        /// Repair what can be: rows whose object is gone, calls without a row whose recording is there.
+        #[arg(long)]
+        reconcile: bool,
+    },
+    /// Erase a user or a tenant with all that belongs to them; the receipt stays. There is no way back.
+    Erase(erase::EraseArguments),
     /// Ask whether servers can be used: exit code 0 when every named one lets us in.
     Check {
         /// Postgres, as DATABASE_URL.
@@ -217,6 +238,11 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Operator(command) => operators::operate(&desk()?, &output, command).await,
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Provider(command) => provider::provider(&output, command).await,
+        Command::Hold(command) => hold::hold(&output, command).await,
+        Command::Backup(arguments) => backup::backup(&output, arguments).await,
+        Command::Restore(arguments) => restore::restore(&output, arguments).await,
+        Command::Doctor { reconcile } => doctor::doctor(&output, reconcile).await,
+        Command::Erase(arguments) => erase::erase(&output, arguments).await,
         Command::Check { database, amqp } => check::check(database.as_deref(), amqp.as_deref()).await,
         Command::Docs { folder } => docs::write(&folder),
     }
@@ -235,8 +261,13 @@ fn migration_store(config: &Config) -> Result<Store, Failure> {
 
 /// One connection for one command.
 pub(crate) fn own_store(config: &Config, name: &str, statement_timeout: Duration) -> Result<Store, Failure> {
+    store_at(&config.database_url(), name, statement_timeout)
+}
+
+/// The same at an address of its own.
+pub(crate) fn store_at(url: &str, name: &str, statement_timeout: Duration) -> Result<Store, Failure> {
     Store::new(&StoreSettings {
-        url: config.database_url(),
+        url: url.to_owned(),
         application_name: name.to_owned(),
         pool_size: 1,
         pool_wait: Duration::from_secs(5),

@@ -14,8 +14,8 @@ pub use prices::{Price, Prices, Rate};
 pub use rates::RequestRates;
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
-    ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings,
-    TelemetrySettings, WorkerSettings,
+    ApiSettings, AudioSettings, BackupSettings, EngineSettings, RetentionSettings, ServerSettings,
+    StorageSettings, SweeperSettings, TelemetrySettings, WorkerSettings,
 };
 
 /// Everything that can be set.
@@ -28,6 +28,8 @@ pub struct Config {
     pub engines: EngineSettings,
     pub workers: WorkerSettings,
     pub sweeper: SweeperSettings,
+    pub retention: RetentionSettings,
+    pub backup: BackupSettings,
     pub telemetry: TelemetrySettings,
     /// One line per variable that is set and has no effect, saying what to use.
     pub notes: Vec<String>,
@@ -90,6 +92,8 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         EngineSettings::ENTRIES,
         WorkerSettings::ENTRIES,
         SweeperSettings::ENTRIES,
+        RetentionSettings::ENTRIES,
+        BackupSettings::ENTRIES,
         TelemetrySettings::ENTRIES,
     ]
     .into_iter()
@@ -108,6 +112,8 @@ impl Config {
             engines: EngineSettings::read(env)?,
             workers: WorkerSettings::read(env)?,
             sweeper: SweeperSettings::read(env)?,
+            retention: RetentionSettings::read(env)?,
+            backup: BackupSettings::read(env)?,
             telemetry: TelemetrySettings::read(env)?,
             notes: notes(env),
             reserved: reserved(env),
@@ -127,6 +133,9 @@ impl Config {
         }
         if self.storage.provider == value::StorageProvider::S3 && self.storage.bucket.is_none() {
             return conflict("OBJECT_STORAGE_PROVIDER=s3 needs OBJECT_STORAGE_BUCKET");
+        }
+        if self.backup.provider == value::StorageProvider::S3 && self.backup.bucket.is_none() {
+            return conflict("SCRYON_BACKUP_STORAGE=s3 needs SCRYON_BACKUP_BUCKET");
         }
         let engines = &self.engines;
         if engines.transcription_callback

@@ -4,8 +4,8 @@ use crate::prices::Prices;
 use crate::rates::RequestRates;
 use crate::settings;
 use crate::value::{
-    BaseUrl, ByteSize, ChannelRoles, Count, Decimal, Hours, List, LlmProvider, LogFormat, Millis, Minutes,
-    Seconds, Secret, SecretList, Stages, StorageProvider,
+    BaseUrl, ByteSize, ChannelRoles, Count, Days, Decimal, Hours, List, LlmProvider, LogFormat, Millis,
+    Minutes, Seconds, Secret, SecretList, Stages, StorageProvider,
 };
 
 settings! {
@@ -257,6 +257,48 @@ settings! {
         tick: Millis = "SCRYON_DISPATCH_TICK_MS", "1000";
         /// Calls of one tenant that are announced or being transcribed at once; more wait at admission.
         tenant_max_in_flight: Count<1, 1_000_000> = "SCRYON_TENANT_MAX_IN_FLIGHT", "2000";
+    }
+}
+
+settings! {
+    /// How long rows are kept that nobody needs for ever. While a hold is on (`scryon hold`) nothing leaves.
+    "Retention" RetentionSettings {
+        /// Processing log of calls.
+        events: Days = "SCRYON_RETENTION_EVENTS_DAYS", "90";
+        /// Answers that are repeated for the same `Idempotency-Key`. Less than 24 hours counts as 24.
+        idempotency: Hours = "SCRYON_RETENTION_IDEMPOTENCY_HOURS", "24";
+        /// Messages nobody could use.
+        dead_letters: Days = "SCRYON_RETENTION_DEAD_LETTERS_DAYS", "30";
+        /// Callbacks of providers.
+        callbacks: Days = "SCRYON_RETENTION_CALLBACKS_DAYS", "7";
+        /// Raw answers of providers that are no call's artifact; after this time none serves another call either. Artifacts stay as long as their call.
+        raw_answers: Days = "SCRYON_RETENTION_RAW_ANSWERS_DAYS", "30";
+        /// Notes in storage of which calls, users and tenants were erased, by which a restored backup is made to forget them again. Has to be longer than any backup is kept.
+        tombstones: Days = "SCRYON_RETENTION_TOMBSTONES_DAYS", "400";
+    }
+}
+
+settings! {
+    /// Backups (`scryon backup`, `scryon restore`), in a store of their own.
+    "Backups" BackupSettings {
+        /// Where backups are stored. It should be another place than object storage, with keys of its own.
+        provider: StorageProvider = "SCRYON_BACKUP_STORAGE", "local";
+        /// Folder of the local provider.
+        local_path: String = "SCRYON_BACKUP_LOCAL_PATH", "./var/backups";
+        /// Bucket of the s3 provider.
+        bucket: Option<String> = "SCRYON_BACKUP_BUCKET", "";
+        /// Endpoint of an S3-compatible service; empty means AWS.
+        endpoint: Option<String> = "SCRYON_BACKUP_ENDPOINT", "";
+        /// Region of the bucket.
+        bucket_region: String = "SCRYON_BACKUP_REGION", "auto";
+        /// Access key of the s3 provider.
+        access_key: Secret = "SCRYON_BACKUP_ACCESS_KEY", "", secret;
+        /// Secret key of the s3 provider.
+        secret_key: Secret = "SCRYON_BACKUP_SECRET_KEY", "", secret;
+        /// Whether the bucket is part of the path rather than of the host name.
+        path_style: bool = "SCRYON_BACKUP_PATH_STYLE_ACCESS", "true";
+        /// Folder of pg_dump and pg_restore; empty looks on PATH, then in /usr/lib/postgresql.
+        postgres_bin: Option<String> = "SCRYON_POSTGRES_BIN", "";
     }
 }
 

@@ -125,6 +125,20 @@ duration_setting!(
     Hours, 3_600_000, "whole hours"
 );
 
+/// Whole days, up to ten years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days(pub Duration);
+
+impl SettingValue for Days {
+    fn allowed() -> String {
+        "whole days, 1 to 3660".to_owned()
+    }
+    fn read(text: &str) -> Option<Self> {
+        let days: u64 = text.parse().ok().filter(|n| (1..=3660).contains(n))?;
+        Some(Self(Duration::from_secs(days * 86_400)))
+    }
+}
+
 /// A size in bytes, written as `50MB`, `64KB`, `1GB` or plain bytes; units are powers of 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub u64);

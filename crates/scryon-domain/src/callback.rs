@@ -16,6 +16,8 @@ pub struct CallbackAddress {
     pub job: JobId,
     /// Unix seconds after which it is refused.
     pub expires: i64,
+    /// The life of the installation that signed it; not said in the first one.
+    pub epoch: i32,
 }
 
 /// Why an address was refused.
@@ -30,8 +32,9 @@ pub enum Refused {
 impl CallbackAddress {
     /// Path and query below the API's address.
     pub fn signed(&self, engine: &str, secret: &str) -> String {
+        let epoch = if self.epoch > 0 { format!("&ep={}", self.epoch) } else { String::new() };
         format!(
-            "/api/webhooks/{engine}/{}?run={}&job={}&exp={}&sig={}",
+            "/api/webhooks/{engine}/{}?run={}&job={}&exp={}{epoch}&sig={}",
             self.call.0,
             self.run_no,
             self.job.0,
@@ -61,6 +64,9 @@ impl CallbackAddress {
         }
         mac.update(&self.run_no.to_be_bytes());
         mac.update(&self.expires.to_be_bytes());
+        if self.epoch > 0 {
+            mac.update(&self.epoch.to_be_bytes());
+        }
         mac
     }
 }
@@ -111,12 +117,13 @@ fn unbase64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Reads the parts of an address as they come over the wire.
-pub fn address_of(call: &str, run: &str, job: &str, expires: &str) -> Option<CallbackAddress> {
+pub fn address_of(call: &str, run: &str, job: &str, expires: &str, epoch: &str) -> Option<CallbackAddress> {
     Some(CallbackAddress {
         call: CallId(Uuid::try_parse(call).ok()?),
         run_no: run.parse().ok()?,
         job: JobId(Uuid::try_parse(job).ok()?),
         expires: expires.parse().ok()?,
+        epoch: if epoch.is_empty() { 0 } else { epoch.parse().ok()? },
     })
 }
 
@@ -134,6 +141,7 @@ mod tests {
             run_no: 2,
             job: JobId(Uuid::from_u128(9)),
             expires: 1_789_000_000,
+            epoch: 0,
         }
     }
 
@@ -164,6 +172,7 @@ mod tests {
         let others = [
             CallbackAddress { run_no: 3, ..address },
             CallbackAddress { expires: now + 5, ..address },
+            CallbackAddress { epoch: 1, ..address },
             CallbackAddress { job: JobId(Uuid::from_u128(10)), ..address },
             CallbackAddress { call: CallId(Uuid::from_u128(8)), ..address },
         ];
@@ -185,9 +194,15 @@ mod tests {
         let address = address();
         let text = address.signed("lemonfox", "s");
         assert!(text.starts_with("/api/webhooks/lemonfox/00000000-0000-0000-0000-000000000007?run=2&job="));
-        let read = address_of(&address.call.0.to_string(), "2", &address.job.0.to_string(), "1789000000");
+        let read = address_of(&address.call.0.to_string(), "2", &address.job.0.to_string(), "1789000000", "");
         assert_eq!(read, Some(address));
-        assert_eq!(address_of("x", "2", "y", "z"), None);
+        assert_eq!(address_of("x", "2", "y", "z", ""), None);
+        let second = CallbackAddress { epoch: 2, ..address };
+        let text = second.signed("lemonfox", "s");
+        assert!(text.contains("&exp=1789000000&ep=2&sig="), "{text}");
+        let sig = signature(&second, "s");
+        assert_eq!(second.verify("lemonfox", &secrets(&["s"]), &sig, 0), Ok(()));
+        assert_eq!(address.verify("lemonfox", &secrets(&["s"]), &sig, 0), Err(Refused::Signature));
     }
 
     /// Made with openssl, not with this code.

@@ -37,6 +37,14 @@ pub struct Hint {
     pub stage: StageKind,
     pub lane: Lane,
     pub reason: HintReason,
+    /// The life of the installation that sent it; absent in the first one.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub epoch: i32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks so
+fn is_first(epoch: &i32) -> bool {
+    *epoch == 0
 }
 
 impl Hint {
@@ -50,7 +58,13 @@ impl Hint {
             stage: StageKind::Preprocessing,
             lane,
             reason,
+            epoch: 0,
         }
+    }
+
+    /// The same hint, sent by this life.
+    pub fn of_epoch(&self, epoch: i32) -> Self {
+        Self { epoch, ..self.clone() }
     }
 
     /// Whether this hint asks to start a run rather than to go on with one.
@@ -99,6 +113,16 @@ mod tests {
         let mut keys: Vec<_> = keys.as_object().unwrap().keys().cloned().collect();
         keys.sort();
         assert_eq!(keys, ["call_id", "lane", "reason", "stage", "tenant_id", "v"]);
+    }
+
+    #[test]
+    fn a_hint_says_its_epoch_from_the_second_life_on() {
+        let hint = Hint::start(CallId::new(), TenantId::default_tenant(), Lane::Live, HintReason::Upload);
+        let text = |hint: &Hint| String::from_utf8(hint.to_body()).unwrap();
+        assert!(!text(&hint).contains("epoch"), "programs of before read it");
+        let second = hint.of_epoch(1);
+        assert!(text(&second).contains(r#""epoch":1"#));
+        assert_eq!(Hint::parse(&second.to_body()), Ok(second));
     }
 
     #[test]

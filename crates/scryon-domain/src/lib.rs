@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod assembly;
 pub mod callback;
+pub mod epoch;
 pub mod failure;
 pub mod hint;
 pub mod ids;

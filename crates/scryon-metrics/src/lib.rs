@@ -146,6 +146,8 @@ catalogue! {
         panics: IntCounterVec = "scryon_stage_panics_total" ["stage"];
         /// Hints that found nothing to claim: duplicates and late ones.
         hints_unclaimed: IntCounterVec = "scryon_hints_unclaimed_total" ["stage"];
+        /// Hints of another life of this installation, dropped: it was restored from a backup.
+        hints_other_epoch: IntCounter = "scryon_hints_other_epoch_total" [];
         /// Preparation of audio.
         preprocessing_duration: Histogram = "scryon_audio_preprocessing_duration_seconds" [];
         /// Calls that went on with their original audio, by reason.
@@ -229,6 +231,20 @@ catalogue! {
         objects_deleted: IntCounter = "scryon_storage_objects_deleted_total" [];
         /// Calls that have objects in storage and no row, as the last look found them.
         orphans: IntGauge = "scryon_storage_orphans" [];
+        /// Whether a hold is on, by its kind: legal (an operator's word) or restore. While one is, nothing is deleted.
+        hold: IntGaugeVec = "scryon_hold" ["kind"];
+        /// Rows that left by their age, by what they are.
+        rows_expired: IntCounterVec = "scryon_rows_expired_total" ["kind"];
+        /// Erasures that storage does not know of yet. Should be 0 within seconds: a restore would bring those calls back.
+        erasures_unrecorded: IntGauge = "scryon_erasures_unrecorded" [];
+        /// Seconds since the newest backup was begun; -1 where there is none.
+        backup_age: Gauge = "scryon_backup_age_seconds" [];
+        /// How often this installation came back from a backup.
+        restore_epoch: IntGauge = "scryon_restore_epoch" [];
+        /// Of the last restore: seconds from the backup to the last sign of life before the loss.
+        restore_rpo: Gauge = "scryon_restore_rpo_seconds" [];
+        /// Of the last restore: seconds that it took.
+        restore_rto: Gauge = "scryon_restore_rto_seconds" [];
         /// Messages nobody could use, copied into `dead_letters`.
         dead_letters: IntCounter = "scryon_dead_letters_total" [];
     }
@@ -250,10 +266,16 @@ pub const DIARIZATION_FALLBACK_REASONS: [&str; 7] = [
     "no_engine",
 ];
 /// What becomes of a callback.
-pub const CALLBACK_OUTCOMES: [&str; 5] = ["woken", "kept", "unknown_job", "bad_signature", "expired"];
+pub const CALLBACK_OUTCOMES: [&str; 6] =
+    ["woken", "kept", "unknown_job", "other_epoch", "bad_signature", "expired"];
 /// Outcomes of work on a stage.
 pub const STAGE_OUTCOMES: [&str; 8] =
     ["succeeded", "skipped", "retry", "waiting", "failed", "superseded", "handed_back", "panicked"];
+/// Kinds of holds.
+pub const HOLD_KINDS: [&str; 2] = ["legal", "restore"];
+/// Rows that leave by their age.
+pub const EXPIRING_ROWS: [&str; 5] =
+    ["events", "idempotency_keys", "dead_letters", "callbacks", "raw_answers"];
 const DISPATCH_CAUSES: [&str; 5] = ["admitted", "start_overdue", "stage_due", "lease_expired", "rebuilt"];
 
 impl ProgramMetrics {
@@ -323,6 +345,12 @@ impl SweeperMetrics {
         }
         for reason in FailureCode::ALL {
             self.calls_failed.with_label_values(&[reason.as_str()]);
+        }
+        for kind in HOLD_KINDS {
+            self.hold.with_label_values(&[kind]);
+        }
+        for kind in EXPIRING_ROWS {
+            self.rows_expired.with_label_values(&[kind]);
         }
         for cause in DISPATCH_CAUSES {
             self.dispatched.with_label_values(&[cause]);

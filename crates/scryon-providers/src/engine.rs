@@ -111,9 +111,10 @@ pub struct TranscriptionRequest<'a> {
     pub audio: &'a dyn Audio,
     pub pieces: &'a dyn Pieces,
     pub direction: Option<Direction>,
-    /// The call and its run, for the address of a callback.
+    /// The call, its run and the life of the installation, for the address of a callback.
     pub call: CallId,
     pub run_no: i32,
+    pub epoch: i32,
     /// The ledger's row; the idempotency key of a paid request.
     pub job: Option<JobId>,
     /// A callback for this recording did not come: the answer is waited for.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
+use scryon_domain::epoch::Epoch;
 use tokio::time::timeout;
 
 use crate::QueueError;
@@ -17,6 +18,8 @@ pub struct QueueSettings {
     pub prefix: String,
     /// Shown in the broker's list of connections.
     pub program: String,
+    /// Which life of the installation this is, as messages say it.
+    pub epoch: Epoch,
 }
 
 impl std::fmt::Debug for QueueSettings {

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation};
+use scryon_domain::epoch::Epoch;
 use scryon_domain::hint::Hint;
 use scryon_domain::ids::HintId;
 use scryon_domain::stage::{Lane, StageKind};
@@ -32,6 +33,7 @@ pub struct Publisher {
     window: Arc<Semaphore>,
     rebuild: Arc<Notify>,
     topology: Topology,
+    epoch: Epoch,
 }
 
 impl std::fmt::Debug for Publisher {
@@ -54,8 +56,9 @@ impl Publisher {
         let (sender, channel) = watch::channel(None);
         let topology = Topology::new(settings.prefix.clone());
         let rebuild = Arc::new(Notify::new());
+        let epoch = settings.epoch.clone();
         tokio::spawn(supervise(settings, topology.clone(), sender, rebuild.clone(), observer));
-        Self { channel, window: Arc::new(Semaphore::new(WINDOW)), rebuild, topology }
+        Self { channel, window: Arc::new(Semaphore::new(WINDOW)), rebuild, topology, epoch }
     }
 
     /// Whether a connection stands now.
@@ -105,7 +108,7 @@ impl Publisher {
                     exchange.into(),
                     key.into(),
                     options,
-                    &hint.to_body(),
+                    &hint.of_epoch(self.epoch.get()).to_body(),
                     properties(&id, traceparent),
                 )
                 .await

@@ -7,6 +7,7 @@ pub mod circuits;
 pub mod crash;
 pub mod credentials;
 pub mod engines;
+mod epoch;
 pub mod gate;
 pub mod leases;
 pub mod owner;

@@ -33,6 +33,7 @@ impl WorkerKit {
             metrics,
             switches: ctx.switches.clone(),
             owner: ctx.owner.clone(),
+            epoch: ctx.queue.epoch.clone(),
             crash_at: ctx.config.telemetry.crash_at.as_deref().map(Arc::from),
         };
         Ok(Self { deps, http })

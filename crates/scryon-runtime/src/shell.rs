@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::{AdminState, serve};
 use crate::announce::Announce;
+use crate::epoch;
 use crate::owner::owner_name;
 use crate::switches::Switches;
 
@@ -213,10 +214,12 @@ impl Context {
             return Ok(None);
         }
         let (registry, metrics) = scryon_metrics::program_registry(program.name, env!("CARGO_PKG_VERSION"))?;
+        let epoch = epoch::follow(&store, &stop).await?;
         let queue = QueueSettings {
             url: config.servers.amqp_url.0.clone(),
             prefix: config.servers.queue_prefix.clone(),
             program: program.name.to_owned(),
+            epoch,
         };
         let fatal = Arc::new(Mutex::new(None));
         let observer: Arc<dyn Observer> = Arc::new(Watch {

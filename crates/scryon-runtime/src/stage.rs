@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use scryon_blobs::{BlobError, BlobKey, Blobs, CallKeys, DocumentName};
+use scryon_domain::epoch::Epoch;
 use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::CallId;
 use scryon_domain::stage::StageKind;
@@ -191,6 +192,8 @@ pub struct StageDeps {
     pub blobs: Blobs,
     pub metrics: WorkerMetrics,
     pub owner: Arc<str>,
+    /// Which life of the installation this is.
+    pub epoch: Epoch,
     /// Which providers are asked.
     pub circuits: Circuits,
     /// What operators have switched.

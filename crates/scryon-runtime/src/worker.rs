@@ -203,10 +203,26 @@ impl Shared {
                 return;
             }
         };
+        if !self.is_of_this_life(&hint).await {
+            self.deps.metrics.hints_other_epoch.inc();
+            delivery.ack().await;
+            return;
+        }
         let trace = TraceParent::continue_or_start(delivery.traceparent.as_deref()).hop().to_string();
         let span =
             info_span!("stage", callId = %hint.call_id, tenantId = %hint.tenant_id, stage = %hint.stage);
         self.handle_hint(delivery, hint, &trace).instrument(span).await;
+    }
+
+    /// Whether the installation that sent the hint is this one, and not what it was before a restore. A newer life than
+    /// we know of is asked about first.
+    async fn is_of_this_life(&self, hint: &Hint) -> bool {
+        if hint.epoch > self.deps.epoch.get()
+            && let Ok(epoch) = self.deps.store.epoch().await
+        {
+            self.deps.epoch.set(epoch);
+        }
+        hint.epoch == self.deps.epoch.get()
     }
 
     async fn handle_hint(&self, delivery: Delivery, hint: Hint, trace: &str) {

@@ -33,6 +33,8 @@ pub enum CallbackEffect {
     Kept,
     /// No such job.
     Unknown,
+    /// Its address is of a life before a restore: kept, and nobody is woken.
+    OtherEpoch,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -80,6 +82,17 @@ impl Store {
         let mut hint = next_hint(CallId(row.call_id), row.run_no, place);
         hint.reason = HintReason::Poll;
         Ok(CallbackEffect::Woken(hint))
+    }
+
+    /// Keeps a callback of a former life without any effect. Whoever looks for the result of its job finds it.
+    pub async fn callback_keep(&self, callback: Callback) -> Result<(), StoreError> {
+        let statement = Statement::new("select callback_keep($1, $2, $3, $4, $5)")
+            .bind(callback.engine)
+            .bind(callback.job)
+            .bind(callback.external_id)
+            .bind(callback.body)
+            .bind(callback.body_sha256);
+        self.execute(statement).await.map(|_| ())
     }
 
     /// The newest result that a callback brought for a job.

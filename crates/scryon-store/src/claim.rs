@@ -260,5 +260,14 @@ pub(crate) fn next_hint(
     run_no: i32,
     (stage, lane, tenant_id): (StageKind, Lane, TenantId),
 ) -> Hint {
-    Hint { v: HINT_VERSION, call_id, tenant_id, run_no: Some(run_no), stage, lane, reason: HintReason::Next }
+    Hint {
+        v: HINT_VERSION,
+        call_id,
+        tenant_id,
+        run_no: Some(run_no),
+        stage,
+        lane,
+        reason: HintReason::Next,
+        epoch: 0,
+    }
 }

@@ -14,8 +14,11 @@ mod costs;
 mod db;
 mod dead_letters;
 mod dispatch;
+mod doctor;
+mod erasure;
 mod finish;
 mod heartbeat;
+mod holds;
 mod idempotency;
 mod jobs;
 mod keys;
@@ -23,6 +26,7 @@ mod lease;
 mod migrate;
 mod orphans;
 mod outcome;
+mod restore;
 mod retention;
 mod switches;
 mod users;
@@ -41,10 +45,13 @@ pub use costs::{CallCost, TenantCost};
 pub use db::{Store, StoreError, StoreSettings};
 pub use dead_letters::{DeadLetter, DeadLetterRow};
 pub use dispatch::{Announced, CallCount, Due, LEADERSHIP, Paused};
+pub use doctor::{Inputs, PromisedArtifact};
+pub use erasure::{ErasureBegin, Receipt, Subject};
 pub use finish::{
     Advanced, AnalysisEffects, Continuation, JobSettlement, OutputObject, StageEvent, StageOutput,
 };
 pub use heartbeat::HeldLease;
+pub use holds::{Hold, HoldKind};
 pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState};
 pub use jobs::{Purchase, RebuyCause};
 pub use keys::{ApiKey, KeyHolder, KeyUse};
@@ -52,6 +59,7 @@ pub use lease::{
     AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow, SubmittedJob,
 };
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
-pub use retention::Tombstone;
+pub use restore::{DatabaseFacts, RestoreEnd, SafetyFigures, TargetFacts, Unrecorded, UnstoredUser};
+pub use retention::{Aged, Tombstone};
 pub use switches::{Sweep, Switch, SwitchOrder};
 pub use users::User;

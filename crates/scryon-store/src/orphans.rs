@@ -27,7 +27,8 @@ const NOTE: &str = "with seen as (select * from unnest($1::uuid[], $2::text[]) s
 
 const BURY: &str = "with forgotten as (delete from storage_orphans where pass <> $1),
      due as (
-         delete from storage_orphans o where o.pass = $1 and o.looks > 1 returning o.call_id, o.prefix),
+         delete from storage_orphans o where o.pass = $1 and o.looks > 1 and not exists (select 1 from holds)
+         returning o.call_id, o.prefix),
      buried as (
          insert into storage_tombstones (target) select d.prefix from due d
          where not exists (select 1 from call_records c where c.id = d.call_id)

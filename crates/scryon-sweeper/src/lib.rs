@@ -6,6 +6,7 @@ mod dead_letters;
 mod dispatch;
 mod left_out;
 mod orphans;
+mod safety;
 mod sweep;
 
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
         left_out::put_back(&sweeper),
         orphans::sweep(&sweeper),
         counts::count(&sweeper),
+        safety::keep(&sweeper),
         beats,
     );
     letters.close().await;

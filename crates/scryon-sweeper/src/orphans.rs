@@ -6,11 +6,10 @@ use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
-use scryon_blobs::BlobError;
 use scryon_domain::ids::CallId;
-use scryon_store::StoreError;
 use tracing::{info, warn};
 
+use crate::safety::{self, SafetyError};
 use crate::{Sweeper, nap};
 
 /// Calls asked about in one statement.
@@ -34,15 +33,7 @@ pub(crate) async fn sweep(sweeper: &Sweeper) {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum OrphanError {
-    #[error(transparent)]
-    Storage(#[from] BlobError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-async fn once(sweeper: &Sweeper) -> Result<(), OrphanError> {
+async fn once(sweeper: &Sweeper) -> Result<(), SafetyError> {
     // Passes are told apart, not ordered: a clock that is set back does no harm.
     let pass = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let pass = i64::try_from(pass).unwrap_or(i64::MAX);
@@ -58,6 +49,9 @@ async fn once(sweeper: &Sweeper) -> Result<(), OrphanError> {
         return Ok(());
     }
     sweeper.crash_point("C20");
+    if safety::is_past(sweeper).await? {
+        return Ok(());
+    }
     let buried = sweeper.ctx.store.orphans_bury(pass).await?;
     if buried > 0 {
         info!(calls = buried, "objects that no call explains leave storage with the next sweep");
@@ -66,7 +60,7 @@ async fn once(sweeper: &Sweeper) -> Result<(), OrphanError> {
 }
 
 /// Gives the number of calls that have objects, and of those that no row explains.
-async fn look(sweeper: &Sweeper, pass: i64) -> Result<(usize, usize), OrphanError> {
+async fn look(sweeper: &Sweeper, pass: i64) -> Result<(usize, usize), SafetyError> {
     let old = SystemTime::now() - sweeper.settings().orphan_min_age.0;
     let mut survey = sweeper.ctx.blobs.survey(old);
     // Objects of a call lie together, so a batch holds few calls twice; memory is bounded by the batch.

@@ -1,17 +1,23 @@
 //! The slow sweeps: audio past its time, objects with a tombstone, leftovers.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use scryon_blobs::{BlobError, BlobKey};
-use scryon_store::{StoreError, Tombstone};
+use scryon_store::{Aged, KEY_LIFETIME, StoreError, Tombstone};
 use serde_json::{Value, json};
 use tracing::{info, warn};
+use uuid::Uuid;
 
+use crate::safety::{self, SafetyError};
 use crate::{Sweeper, nap};
 
 const BATCH: i32 = 200;
 /// Between two looks whether somebody wants a sweep now.
 const LOOK: Duration = Duration::from_secs(1);
+/// Rows that one statement deletes, and statements of one kind in one sweep: the next one goes on.
+const ROWS: i32 = 1000;
+const ROUNDS: usize = 100;
 
 pub(crate) async fn sweep(sweeper: &Sweeper) {
     let settings = sweeper.settings();
@@ -45,15 +51,28 @@ async fn wanted(sweeper: &Sweeper, wait: Duration) -> bool {
 }
 
 /// One sweep, whose figures are kept for whoever asked for it.
-async fn swept(sweeper: &Sweeper) -> Result<(), StoreError> {
+async fn swept(sweeper: &Sweeper) -> Result<(), SafetyError> {
     let store = &sweeper.ctx.store;
     let began = store.now().await?;
     let result = once(sweeper).await?;
-    store.sweep_end(began, result).await
+    Ok(store.sweep_end(began, result).await?)
 }
 
-async fn once(sweeper: &Sweeper) -> Result<Value, StoreError> {
+async fn once(sweeper: &Sweeper) -> Result<Value, SafetyError> {
     let store = &sweeper.ctx.store;
+    let stale = store.calls_sweep_stale(sweeper.settings().stale_after.0, BATCH).await?;
+    if stale > 0 {
+        warn!(calls = stale, errorCode = "stale_job", "calls were stuck for too long and have failed");
+    }
+    store.heartbeats_expire().await?;
+    // Every statement asks for holds itself; this only spares them.
+    for hold in store.holds().await? {
+        info!(hold = hold.kind, since = %hold.since, "a hold is on: nothing is deleted");
+        return Ok(json!({"staleCalls": stale, "hold": hold.kind}));
+    }
+    if safety::is_past(sweeper).await? {
+        return Ok(json!({"staleCalls": stale}));
+    }
     let storage = &sweeper.ctx.config.storage;
     let mut expired = 0;
     loop {
@@ -64,13 +83,44 @@ async fn once(sweeper: &Sweeper) -> Result<Value, StoreError> {
             break;
         }
     }
+    // Nothing is buried before storage knows of the erasure: what was deleted a moment ago shall go with this sweep.
+    safety::record(sweeper).await?;
     let objects = bury(sweeper).await?;
-    let stale = store.calls_sweep_stale(sweeper.settings().stale_after.0, BATCH).await?;
-    if stale > 0 {
-        warn!(calls = stale, errorCode = "stale_job", "calls were stuck for too long and have failed");
-    }
-    store.leftovers_expire().await?;
+    safety::forget(sweeper).await?;
+    expire(sweeper).await?;
     Ok(json!({"audioExpired": expired, "objectsDeleted": objects, "staleCalls": stale}))
+}
+
+/// Rows that leave by their age.
+async fn expire(sweeper: &Sweeper) -> Result<(), StoreError> {
+    let (store, keep) = (&sweeper.ctx.store, &sweeper.ctx.config.retention);
+    let counted = |kind: &str, rows: usize| {
+        sweeper.metrics.rows_expired.with_label_values(&[kind]).inc_by(rows as u64);
+    };
+    for what in Aged::ALL {
+        let age = match what {
+            Aged::Events => keep.events.0,
+            // An answer is promised for that long.
+            Aged::IdempotencyKeys => keep.idempotency.0.max(KEY_LIFETIME),
+            Aged::DeadLetters => keep.dead_letters.0,
+            Aged::Callbacks => keep.callbacks.0,
+        };
+        for _ in 0..ROUNDS {
+            let rows = store.expire(what, age, ROWS).await?;
+            counted(what.as_str(), rows);
+            if rows < ROWS as usize {
+                break;
+            }
+        }
+    }
+    for _ in 0..ROUNDS {
+        let (seen, gone) = store.answers_expire(keep.raw_answers.0, ROWS).await?;
+        counted("raw_answers", gone);
+        if seen < ROWS as usize {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what tombstones name; gives the number of objects. Storage that is away leaves them for the next sweep.
@@ -83,14 +133,21 @@ async fn bury(sweeper: &Sweeper) -> Result<usize, StoreError> {
             return Ok(all);
         }
         let (mut done, mut objects, mut failed) = (Vec::new(), 0, None);
+        let mut receipts: HashMap<Uuid, usize> = HashMap::new();
         for stone in &stones {
             match delete(sweeper, stone).await {
                 Ok(count) => {
                     objects += count;
+                    if let Some(receipt) = stone.receipt_id {
+                        *receipts.entry(receipt).or_default() += count;
+                    }
                     done.push(stone.id);
                 }
                 Err(error) => failed = Some(error),
             }
+        }
+        for (receipt, count) in receipts {
+            store.receipt_count(receipt, count, &done).await?;
         }
         store.tombstones_done(&done).await?;
         all += objects;

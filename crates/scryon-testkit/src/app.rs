@@ -238,6 +238,38 @@ impl TestApp {
         self.spawn("sweeper", scryon_sweeper::run(self.context.clone()));
     }
 
+    /// Stops every program; database, storage and queues stay.
+    ///
+    /// # Panics
+    /// When one does not stop, or ended with an error.
+    pub async fn stop_programs(&mut self) {
+        self.stop.cancel();
+        for (name, task) in self.tasks.drain(..) {
+            let ended = tokio::time::timeout(Duration::from_secs(40), task).await;
+            let ended = ended.unwrap_or_else(|_| panic!("{name} did not stop")).expect("no program panics");
+            ended.unwrap_or_else(|error| panic!("{name} ended with: {error}"));
+        }
+    }
+
+    /// Starts programs again, on another database of the same installation.
+    ///
+    /// # Panics
+    /// When anything cannot be started.
+    pub async fn start_again(&mut self, database: Database, parts: Parts) {
+        self.settings.insert("DATABASE_URL".to_owned(), database.url.clone());
+        let config = Config::from_env(&self.settings).expect("the settings are allowed");
+        self.stop = CancellationToken::new();
+        self.context = Context::open(scryon_dev::PROGRAM, config, self.stop.clone())
+            .await
+            .expect("the installation opens")
+            .expect("nobody told it to stop");
+        self.context.publisher.connected().await;
+        self.database = database;
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        self.client = Client::new(format!("http://{}", listener.local_addr().expect("a bound address")));
+        self.run(parts, &Carrier::Broker, listener);
+    }
+
     fn spawn(
         &mut self,
         name: &'static str,

@@ -28,6 +28,33 @@ impl Database {
         database
     }
 
+    /// The same schema in a fresh database of its own on the same server, empty as yet.
+    ///
+    /// # Panics
+    /// When no database can be made.
+    pub async fn fresh_beside(&self) -> Self {
+        let name = format!("d_{}", Uuid::new_v4().simple());
+        self.client()
+            .await
+            .batch_execute(&format!("create database {name}"))
+            .await
+            .expect("a database can be made");
+        let (server, options) = self.url.split_once('?').expect("a test's address names its schema");
+        let (server, _database) = server.rsplit_once('/').expect("an address names its database");
+        Self { url: format!("{server}/{name}?{options}"), schema: self.schema.clone() }
+    }
+
+    /// Deletes a database that [`Self::fresh_beside`] made; `beside` is on the same server.
+    ///
+    /// # Panics
+    /// When it cannot be deleted.
+    pub async fn drop_database(self, server_url: &str) {
+        let path = self.url.split('?').next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let drop = format!("drop database {name} with (force)");
+        connect(server_url).await.batch_execute(&drop).await.expect("the database can be dropped");
+    }
+
     /// A store of its own on this schema.
     pub fn store(&self) -> Store {
         Store::new(&StoreSettings {

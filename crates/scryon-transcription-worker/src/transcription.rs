@@ -75,6 +75,7 @@ impl EngineStage for Transcription {
             direction: cx.lease.call.parties.direction,
             call: cx.lease.call_id,
             run_no: cx.lease.run_no,
+            epoch: cx.deps.epoch.get(),
             job: ticket.map(|t| t.job),
             answer_now: ticket.is_some_and(|t| t.answer_now),
             hold: HOLD,

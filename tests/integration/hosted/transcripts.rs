@@ -88,7 +88,8 @@ async fn an_address_that_we_did_not_sign_or_that_is_over_brings_nothing_in() {
     })
     .await;
     let now = chrono::Utc::now().timestamp();
-    let address = CallbackAddress { call: CallId(id), run_no: 1, job: JobId(job), expires: now + 60 };
+    let address =
+        CallbackAddress { call: CallId(id), run_no: 1, job: JobId(job), expires: now + 60, epoch: 0 };
     let over = CallbackAddress { expires: now - 1, ..address };
     let other = CallbackAddress { job: JobId(Uuid::now_v7()), ..address };
     let body = r#"{"text":"planted words of a stranger","duration":0.05,"segments":[]}"#;

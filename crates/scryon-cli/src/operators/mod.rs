@@ -177,7 +177,11 @@ async fn sweep(desk: &Desk, output: &Output) -> Result<u8, Failure> {
         ("audioExpired", "recordings past their time"),
         ("objectsDeleted", "objects deleted"),
         ("staleCalls", "stale calls failed"),
+        ("hold", "nothing was deleted: hold of"),
     ] {
+        if result[field].is_null() {
+            continue;
+        }
         output.line(&format!("{label:<28} {:>8}", text(&result[field])))?;
     }
     Ok(0)

@@ -40,6 +40,7 @@ impl Callbacks {
             run_no: request.run_no,
             job: request.job?,
             expires: Utc::now().timestamp() + HOLDS,
+            epoch: request.epoch,
         };
         Some(format!("{}{}", self.base, address.signed(self.engine, &self.secret.0)))
     }

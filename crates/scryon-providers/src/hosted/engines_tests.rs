@@ -34,6 +34,7 @@ async fn transcribe(
         direction: None,
         call: CallId::new(),
         run_no: 1,
+        epoch: 0,
         job: None,
         answer_now: false,
         hold: Duration::from_secs(1),

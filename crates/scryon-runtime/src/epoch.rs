@@ -1,0 +1,41 @@
+//! Which life of the installation this process is in. It is read at the start and looked at now and then: nothing on the
+//! way of a call asks for it.
+
+use std::time::Duration;
+
+use scryon_domain::epoch::Epoch;
+use scryon_store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// Until a process has heard of a restore, its hints are dropped and announced again by the dispatcher.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Reads the epoch, and goes on reading it until told to stop.
+pub(crate) async fn follow(store: &Store, stop: &CancellationToken) -> Result<Epoch, StoreError> {
+    let epoch = Epoch::default();
+    epoch.set(store.epoch().await?);
+    let (store, stop, shared) = (store.clone(), stop.clone(), epoch.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+            match store.epoch().await {
+                Ok(now) => {
+                    let before = shared.set(now);
+                    if before != now {
+                        warn!(
+                            before,
+                            now,
+                            "the database was restored from a backup; what was sent before it has no effect any more"
+                        );
+                    }
+                }
+                Err(error) => debug!(error = %error, "failed to read the epoch; trying again"),
+            }
+        }
+    });
+    Ok(epoch)
+}
