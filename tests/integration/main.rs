@@ -22,3 +22,4 @@ mod retention;
 mod schema;
 mod telemetry;
 mod uploads;
+mod voices;

@@ -12,6 +12,7 @@ mod identity;
 mod metadata;
 mod request_id;
 mod upload;
+mod voice;
 mod webhooks;
 
 use std::net::TcpListener;
@@ -56,6 +57,8 @@ pub(crate) struct App {
     local_user: OnceCell<User>,
     webhook_secrets: WebhookSecrets,
     admission: Admission,
+    /// Absent while voice profiles are off.
+    voice: Option<voice::Voice>,
     limits: Limits,
     /// A point at which a test build ends itself.
     crash_at: Option<String>,
@@ -139,6 +142,7 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
             pyannote: config.engines.pyannote_webhook_secrets.0.clone(),
         },
         admission: Admission::new(config.sweeper.tenant_max_in_flight.0),
+        voice: voice::Voice::new(config).map_err(ProgramError::Setup)?,
         limits: Limits {
             file: config.api.max_file_size.0,
             request: config.api.max_request_size.0,
@@ -204,6 +208,12 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(callbacks("/api/webhooks/pyannote/{job}").route(web::post().to(webhooks::pyannote)))
         .service(callbacks("/api/webhooks/assemblyai/{call}").route(web::post().to(webhooks::assemblyai)))
         .service(callbacks("/api/webhooks/lemonfox/{call}").route(web::post().to(webhooks::lemonfox)))
+        .service(
+            resource("/api/users/me/voice-profile")
+                .route(web::post().to(voice::create))
+                .route(web::delete().to(voice::delete)),
+        )
+        .service(resource("/api/users/me/voice-profile/status").route(web::get().to(voice::status)))
         .service(resource("/api/actions").route(web::get().to(actions::list)))
         .service(resource("/api/actions/{id}").route(web::patch().to(actions::set_status)))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::route_not_found()) }));

@@ -23,6 +23,8 @@ mod orphans;
 mod outcome;
 mod retention;
 mod users;
+mod vault;
+mod voices;
 
 pub use actions::ActionItemRow;
 pub use bulk::{CallFilter, ChosenCall, Plan};
@@ -49,3 +51,5 @@ pub use lease::{
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
 pub use retention::Tombstone;
 pub use users::User;
+pub use vault::{Sealed, Vault, VaultError};
+pub use voices::{ActiveVoice, NewVoice, VoiceRow, voice_place};
