@@ -26,3 +26,4 @@ mod retention;
 mod schema;
 mod telemetry;
 mod uploads;
+mod voices;

@@ -115,6 +115,37 @@ impl ApiError {
         error.closing()
     }
 
+    /// 422: the request is understood, and what it asks for cannot be done with what came with it.
+    pub(crate) fn unprocessable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    /// 404: this installation does not have it switched on.
+    pub(crate) fn feature_not_available() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "feature_not_available", "This feature is not switched on here.")
+    }
+
+    /// 403: consent to terms that are not the present ones.
+    pub(crate) fn voice_consent_outdated(required: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "voice_consent_outdated",
+            "The consent is to another version of the terms than the present one; ask its owner again. Nothing was kept.",
+        )
+        .with("requiredConsentVersion", required)
+    }
+
+    /// 503: whoever makes voice profiles is away.
+    pub(crate) fn voice_provider_unavailable() -> Self {
+        let mut error = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "voice_provider_unavailable",
+            "Voice profiles cannot be made now; a profile that is in use stays. Try again later.",
+        );
+        error.retry_after = Some(Duration::from_secs(30));
+        error
+    }
+
     /// 404: no such route.
     pub(crate) fn route_not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "route_not_found", "There is no such route.")

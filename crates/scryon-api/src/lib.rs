@@ -16,6 +16,7 @@ mod metadata;
 mod request_id;
 mod throttle;
 mod upload;
+mod voice;
 mod webhooks;
 
 use std::net::TcpListener;
@@ -68,6 +69,8 @@ pub(crate) struct App {
     webhook_secrets: WebhookSecrets,
     admission: Admission,
     epoch: Epoch,
+    /// Absent while voice profiles are off.
+    voice: Option<voice::Voice>,
     limits: Limits,
     /// A point at which a test build ends itself.
     crash_at: Option<String>,
@@ -157,6 +160,7 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
         },
         epoch: ctx.queue.epoch.clone(),
         admission: Admission::new(config.sweeper.tenant_max_in_flight.0),
+        voice: voice::Voice::new(config).map_err(ProgramError::Setup)?,
         limits: Limits {
             file: config.api.max_file_size.0,
             request: config.api.max_request_size.0,
@@ -224,6 +228,12 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(callbacks("/api/webhooks/lemonfox/{call}").route(web::post().to(webhooks::lemonfox)))
         .service(resource("/api/admin/operations/{name}").route(web::post().to(admin::operate)))
         .service(resource("/api/admin/audit-log").route(web::get().to(admin::audit_log)))
+        .service(
+            resource("/api/users/me/voice-profile")
+                .route(web::post().to(voice::create))
+                .route(web::delete().to(voice::delete)),
+        )
+        .service(resource("/api/users/me/voice-profile/status").route(web::get().to(voice::status)))
         .service(resource("/api/actions").route(web::get().to(actions::list)))
         .service(resource("/api/actions/{id}").route(web::patch().to(actions::set_status)))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::route_not_found()) }));

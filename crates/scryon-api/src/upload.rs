@@ -294,7 +294,7 @@ impl Target {
 }
 
 /// Time and size of a body: neither a silent client, nor a slow one, nor an endless one holds us.
-struct Clock {
+pub(crate) struct Clock {
     started: Instant,
     bytes: u64,
     limit: u64,
@@ -303,7 +303,8 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(app: &App) -> Self {
+    /// With the limits of an upload.
+    pub(crate) fn new(app: &App) -> Self {
         let limits = app.limits;
         Self {
             started: Instant::now(),
@@ -314,12 +315,20 @@ impl Clock {
         }
     }
 
-    async fn next<T>(&self, stream: &mut (impl Stream<Item = T> + Unpin)) -> Result<Option<T>, ApiError> {
+    /// With another limit on the size.
+    pub(crate) fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
+    }
+
+    pub(crate) async fn next<T>(
+        &self,
+        stream: &mut (impl Stream<Item = T> + Unpin),
+    ) -> Result<Option<T>, ApiError> {
         let patience = SILENCE.min(self.total.saturating_sub(self.started.elapsed()));
         tokio::time::timeout(patience, stream.next()).await.map_err(|_elapsed| ApiError::too_slow())
     }
 
-    fn count(&mut self, bytes: usize) -> Result<(), ApiError> {
+    pub(crate) fn count(&mut self, bytes: usize) -> Result<(), ApiError> {
         self.bytes += bytes as u64;
         if self.bytes > self.limit {
             return Err(ApiError::too_large(self.limit));
@@ -333,12 +342,12 @@ impl Clock {
     }
 }
 
-fn is_multipart(request: &HttpRequest) -> bool {
+pub(crate) fn is_multipart(request: &HttpRequest) -> bool {
     use actix_web::HttpMessage;
     request.content_type().eq_ignore_ascii_case("multipart/form-data")
 }
 
-fn broken(error: &actix_multipart::MultipartError) -> ApiError {
+pub(crate) fn broken(error: &actix_multipart::MultipartError) -> ApiError {
     warn!(error = %error, "an upload ended early or was malformed");
     ApiError::validation("body", "is not complete multipart/form-data").closing()
 }

@@ -19,6 +19,7 @@ use scryon_runtime::{Stage, StageContext, StageDone, StageError, StageErrorKind,
 use scryon_store::{JobIntent, StageOutput};
 use serde_json::json;
 use tokio::sync::Semaphore;
+use tracing::info;
 
 /// Words and segments of a call that is assembled in about a millisecond.
 const SHORT: usize = 500;
@@ -32,6 +33,8 @@ pub struct Assembly {
     channel_roles: Vec<SpeakerRole>,
     analysis_enabled: bool,
     switches: Switches,
+    /// Thresholds of a voice match, high and medium; absent while voice profiles are off.
+    voice: Option<(f64, f64)>,
     slots: usize,
     in_memory: Semaphore,
 }
@@ -43,6 +46,10 @@ impl Assembly {
             channel_roles: config.engines.channel_roles.0.clone(),
             analysis_enabled: config.engines.analysis_enabled,
             switches,
+            voice: config
+                .voice
+                .enabled
+                .then_some((config.voice.high_threshold.0, config.voice.medium_threshold.0)),
             slots: slots(config.workers.assembly_slots.0, false, 1000),
             in_memory: Semaphore::new(IN_MEMORY),
         }
@@ -78,6 +85,19 @@ async fn assembled(input: AssemblyInput) -> Result<Transcript, StageError> {
     })
 }
 
+/// Counts what a comparison with a voice profile has found, and says so in the log: the score and nothing else.
+fn count_voice_match(cx: &StageContext<'_>, transcript: &Transcript) {
+    let outcome = match transcript.speaker_resolution.voice_match_status.as_str() {
+        "MATCHED" => "matched",
+        "NO_MATCH" => "no_match",
+        "AMBIGUOUS" => "ambiguous",
+        _ => return,
+    };
+    cx.deps.metrics.voice_match_outcome.with_label_values(&[outcome]).inc();
+    let score = transcript.speakers.iter().find_map(|speaker| speaker.voice_match_score);
+    info!(event = "VOICE_MATCH_COMPLETED", outcome, score, "compared with the voice profile");
+}
+
 #[async_trait]
 impl Stage for Assembly {
     fn kind(&self) -> StageKind {
@@ -104,18 +124,23 @@ impl Stage for Assembly {
             self.document::<RawTranscript>(cx, StageKind::Transcription),
             self.document::<Diarization>(cx, StageKind::Diarization)
         );
+        let diarization = diarization?;
         let input = AssemblyInput {
             call_id: cx.lease.call_id,
             // An input, so that the same call gives the same bytes in every run.
             created_at: cx.lease.call.created_at,
             raw: raw?,
-            diarization: diarization?,
+            voice_match: match self.voice {
+                Some((high, medium)) => VoiceMatch::of(&diarization, high, medium),
+                None => VoiceMatch::Disabled,
+            },
+            diarization,
             facts: cx.lease.call.parties.clone(),
             channel_roles: self.channel_roles.clone(),
-            voice_match: VoiceMatch::Disabled,
         };
         let assembling = Instant::now();
         let transcript = assembled(input).await?;
+        count_voice_match(cx, &transcript);
         cx.deps.metrics.normalization_duration.observe(assembling.elapsed().as_secs_f64());
         let object = cx.write(DocumentName::Normalized, &transcript).await?;
         drop(in_memory);

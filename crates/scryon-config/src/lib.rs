@@ -7,6 +7,7 @@ pub mod registry;
 mod settings;
 pub mod telemetry;
 pub mod value;
+mod voice;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ pub use rates::RequestRates;
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
     ApiSettings, AudioSettings, BackupSettings, EngineSettings, RetentionSettings, ServerSettings,
-    StorageSettings, SweeperSettings, TelemetrySettings, WorkerSettings,
+    StorageSettings, SweeperSettings, TelemetrySettings, VoiceSettings, WorkerSettings,
 };
 
 /// Everything that can be set.
@@ -26,6 +27,7 @@ pub struct Config {
     pub storage: StorageSettings,
     pub audio: AudioSettings,
     pub engines: EngineSettings,
+    pub voice: VoiceSettings,
     pub workers: WorkerSettings,
     pub sweeper: SweeperSettings,
     pub retention: RetentionSettings,
@@ -66,14 +68,6 @@ const LATER_NAMES: &[&str] = &[
     "SCRYON_AUTH_AUDIENCE",
     "SCRYON_AUTH_JWKS_URL",
     "SCRYON_ADMIN_ALLOWED_EMAILS",
-    "SCRYON_VOICE_EMBEDDING_ENABLED",
-    "SCRYON_VOICE_EMBEDDING_PROVIDER",
-    "SCRYON_VOICE_EMBEDDING_HIGH_THRESHOLD",
-    "SCRYON_VOICE_EMBEDDING_MEDIUM_THRESHOLD",
-    "SCRYON_VOICE_SAMPLE_MIN_SECONDS",
-    "SCRYON_VOICE_SAMPLE_MAX_SECONDS",
-    "SCRYON_VOICE_SAMPLE_MAX_SIZE_MB",
-    "SCRYON_VOICE_CONSENT_VERSION",
     "SCRYON_EMBEDDING_ENABLED",
     "SCRYON_EMBEDDING_MODEL",
     "SCRYON_EMBEDDING_TIMEOUT_SECONDS",
@@ -90,6 +84,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         StorageSettings::ENTRIES,
         AudioSettings::ENTRIES,
         EngineSettings::ENTRIES,
+        VoiceSettings::ENTRIES,
         WorkerSettings::ENTRIES,
         SweeperSettings::ENTRIES,
         RetentionSettings::ENTRIES,
@@ -110,6 +105,7 @@ impl Config {
             storage: StorageSettings::read(env)?,
             audio: AudioSettings::read(env)?,
             engines: EngineSettings::read(env)?,
+            voice: VoiceSettings::read(env)?,
             workers: WorkerSettings::read(env)?,
             sweeper: SweeperSettings::read(env)?,
             retention: RetentionSettings::read(env)?,
@@ -145,6 +141,7 @@ impl Config {
                 "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED=true needs SCRYON_PUBLIC_BASE_URL and SCRYON_WEBHOOK_SECRET",
             );
         }
+        self.voice.check(engines)?;
         if self.telemetry.crash_at.is_some() && !cfg!(debug_assertions) {
             return conflict("SCRYON_CRASH_AT works in test builds only");
         }

@@ -4,8 +4,8 @@ use crate::prices::Prices;
 use crate::rates::RequestRates;
 use crate::settings;
 use crate::value::{
-    BaseUrl, ByteSize, ChannelRoles, Count, Days, Decimal, Hours, List, LlmProvider, LogFormat, Millis,
-    Minutes, Seconds, Secret, SecretList, Stages, StorageProvider,
+    BaseUrl, ByteSize, ChannelRoles, Count, DataKeys, Days, Decimal, Hours, List, LlmProvider, LogFormat,
+    Millis, Minutes, Seconds, Secret, SecretList, Stages, StorageProvider,
 };
 
 settings! {
@@ -215,6 +215,32 @@ settings! {
         channel_roles: ChannelRoles = "SCRYON_CHANNEL_ROLES", "";
         /// Most that is spent, in US dollars, on buying a second time what was perhaps bought already.
         ambiguous_rebuy_max: Decimal = "SCRYON_AMBIGUOUS_REBUY_MAX_USD", "0.50";
+    }
+}
+
+settings! {
+    /// Voice profiles: a user's own voice, by which a call's speakers are compared.
+    "Voice profiles" VoiceSettings {
+        /// Whether users may have voice profiles and calls are compared with them. Needs SCRYON_DATA_KEY and PYANNOTE_API_KEY. Off: the endpoints answer 404 `feature_not_available`, and calls are diarized as ever.
+        enabled: bool = "SCRYON_VOICE_EMBEDDING_ENABLED", "false";
+        /// Who makes and compares voice profiles; `pyannote` is the only one.
+        provider: String = "SCRYON_VOICE_EMBEDDING_PROVIDER", "pyannote";
+        /// From this score on, 0 to 1, the speaker is the user with high confidence.
+        high_threshold: Decimal = "SCRYON_VOICE_EMBEDDING_HIGH_THRESHOLD", "0.85";
+        /// From this score on the speaker is the user with medium confidence. Two speakers above it are ambiguous, and neither is named.
+        medium_threshold: Decimal = "SCRYON_VOICE_EMBEDDING_MEDIUM_THRESHOLD", "0.75";
+        /// Shortest voice sample.
+        sample_min: Seconds = "SCRYON_VOICE_SAMPLE_MIN_SECONDS", "15";
+        /// Longest voice sample; the 30 seconds with the most speech are used.
+        sample_max: Seconds = "SCRYON_VOICE_SAMPLE_MAX_SECONDS", "45";
+        /// Largest request with voice samples, in megabytes.
+        sample_max_megabytes: Count<1, 100> = "SCRYON_VOICE_SAMPLE_MAX_SIZE_MB", "10";
+        /// How long `POST /api/users/me/voice-profile` waits for the provider before it answers 202 with a profile in the making.
+        enrol_wait: Seconds = "SCRYON_VOICE_PROFILE_WAIT_SECONDS", "10";
+        /// Version of the consent that users are asked for. Raising it puts profiles with an older one out of use until their owners consent anew.
+        consent_version: String = "SCRYON_VOICE_CONSENT_VERSION", "v1";
+        /// Keys that biometric data is encrypted with at rest. The first encrypts, all decrypt; a key is taken out when nothing is left under it.
+        data_keys: DataKeys = "SCRYON_DATA_KEY", "", secret;
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use scryon_domain::stage::StageKind;
 use scryon_domain::transcript::SpeakerRole;
 
@@ -214,6 +216,30 @@ impl SettingValue for SecretList {
     }
     fn read(text: &str) -> Option<Self> {
         List::read(text).map(|list| Self(list.0))
+    }
+}
+
+/// A comma list of keys of 32 bytes.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct DataKeys(pub Vec<[u8; 32]>);
+
+impl fmt::Debug for DataKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} keys)", self.0.len())
+    }
+}
+
+impl SettingValue for DataKeys {
+    fn allowed() -> String {
+        "a comma list of keys of 32 bytes, each as base64 (`openssl rand -base64 32`) or 64 hex digits, or empty"
+            .to_owned()
+    }
+    fn read(text: &str) -> Option<Self> {
+        let key = |text: &String| -> Option<[u8; 32]> {
+            let bytes = if text.len() == 64 { hex::decode(text).ok() } else { BASE64.decode(text).ok() };
+            bytes?.try_into().ok()
+        };
+        List::read(text)?.0.iter().map(key).collect::<Option<_>>().map(Self)
     }
 }
 

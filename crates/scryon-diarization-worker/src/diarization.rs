@@ -1,7 +1,7 @@
 //! Diarization: who spoke when. It never fails a call: without an engine's answer the speaker labels of
 //! the transcription are used, and where there are none the call has one speaker.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -9,10 +9,11 @@ use scryon_blobs::DocumentName;
 use scryon_config::Config;
 use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::CallId;
-use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION};
+use scryon_domain::raw::{Diarization, DiarizationMethod, RAW_SCHEMA_VERSION, VoiceEvidence};
 use scryon_domain::stage::StageKind;
+use scryon_metrics::WorkerMetrics;
 use scryon_providers::{
-    CollectRequest, Collected, DiarizationAnswer, DiarizationEngine, DiarizationRequest, EngineInfo,
+    Answer, CollectRequest, Collected, DiarizationAnswer, DiarizationEngine, DiarizationRequest, EngineInfo,
     HttpClient, ProviderError, diarization_engines,
 };
 use scryon_runtime::audio::StoredAudio;
@@ -22,8 +23,12 @@ use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, S
 use scryon_store::{JobIntent, StageEvent, StageOutput, SubmittedJob};
 use serde_json::{Value, json};
 
+use crate::voice::{CallVoice, Comparison, Voices, cause_of};
+
 pub(crate) struct DiarizationStage {
     engines: Vec<Arc<dyn DiarizationEngine>>,
+    /// Absent while voice profiles are off.
+    voices: Option<Voices>,
     slots: usize,
     rebuy_max: f64,
     max_retries: i32,
@@ -33,6 +38,7 @@ pub(crate) struct DiarizationStage {
 const PATIENT_STARTS: i32 = 10;
 const PYANNOTE: &str = "pyannote";
 const PASSED: &str = "PYANNOTE_FAILED_FALLBACK";
+const OVERDUE: &str = "provider_overdue";
 
 /// A recording that is not there is no reason to believe that the engine cannot be asked.
 fn recording(cx: &StageContext<'_>) -> std::io::Result<StoredAudio> {
@@ -45,6 +51,7 @@ impl DiarizationStage {
         let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
         Ok(Self {
             engines,
+            voices: Voices::new(&config.voice),
             slots: slots(config.workers.diarization_slots.0, fills_cores, 600),
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
             max_retries: i32::try_from(config.engines.diarization_max_retries.0).unwrap_or(i32::MAX),
@@ -52,12 +59,49 @@ impl DiarizationStage {
     }
 }
 
+/// The work on one call. Where its owner has a voice profile, the engine that compares with it comes before the
+/// others, as an engine of its own: its purchases differ from plain ones, and what it cannot give they may.
+struct Attempt<'a> {
+    stage: &'a DiarizationStage,
+    metrics: &'a WorkerMetrics,
+    voice: CallVoice,
+    /// Why the last engine was passed over.
+    passed: Mutex<Option<&'static str>>,
+}
+
+impl Attempt<'_> {
+    /// Engine number `index`, and the voice that it compares with.
+    fn engine(&self, index: usize) -> (&dyn DiarizationEngine, Option<&Comparison>) {
+        let engines = &self.stage.engines;
+        match self.voice.comparison() {
+            Some(comparison) if index == 0 => (engines[comparison.engine].as_ref(), Some(comparison)),
+            Some(_) => (engines[index - 1].as_ref(), None),
+            None => (engines[index].as_ref(), None),
+        }
+    }
+
+    /// The plain job would be waited for as long again as the comparison was.
+    fn is_late_twin(&self, index: usize) -> bool {
+        let late = *self.passed.lock().unwrap_or_else(PoisonError::into_inner) == Some(OVERDUE);
+        late && self.voice.comparison().is_some_and(|c| index == c.engine + 1)
+    }
+
+    /// An answer without a comparison says so where there is a voice.
+    fn marked(&self, mut answer: Answer<Diarization>) -> Answer<Diarization> {
+        if answer.content.voice.is_none() && self.voice.is_there() {
+            answer.content.voice = Some(VoiceEvidence::unavailable());
+        }
+        answer
+    }
+}
+
 #[async_trait]
-impl EngineStage for DiarizationStage {
+impl EngineStage for Attempt<'_> {
     type Document = Diarization;
 
     fn engines(&self) -> Vec<&EngineInfo> {
-        self.engines.iter().map(|e| e.info()).collect()
+        let plain = self.stage.engines.iter().map(|e| e.info());
+        self.voice.comparison().map(|c| &c.info).into_iter().chain(plain).collect()
     }
 
     fn params_extra(&self, _call_id: CallId, _run_no: i32) -> String {
@@ -65,7 +109,8 @@ impl EngineStage for DiarizationStage {
     }
 
     fn reusable(&self) -> bool {
-        true
+        // A plain answer from before the profile is worth a comparison; the ledger still has it.
+        !matches!(self.voice, CallVoice::Compare { prior_is_plain: true, .. })
     }
 
     async fn ask(
@@ -74,11 +119,25 @@ impl EngineStage for DiarizationStage {
         index: usize,
         ticket: Option<Ticket>,
     ) -> Result<Asked<Diarization>, ProviderError> {
+        let (engine, comparison) = self.engine(index);
+        if self.is_late_twin(index) {
+            return Err(ProviderError::Declined { engine: engine.info().name, reason: OVERDUE });
+        }
         let audio = recording(cx)?;
-        let direction = cx.lease.call.parties.direction;
-        let request = DiarizationRequest { audio: &audio, direction, job: ticket.map(|t| t.job) };
-        Ok(match self.engines[index].diarize(request).await? {
-            DiarizationAnswer::Done(answer) => Asked::Answer(*answer),
+        let request = DiarizationRequest {
+            audio: &audio,
+            direction: cx.lease.call.parties.direction,
+            job: ticket.map(|t| t.job),
+            voice: comparison.map(|c| &c.print),
+        };
+        let started = Instant::now();
+        let answer = engine.diarize(request).await;
+        if comparison.is_some() {
+            self.metrics.voice_match_attempted.inc();
+            self.metrics.voice_embedding_duration.observe(started.elapsed().as_secs_f64());
+        }
+        Ok(match answer? {
+            DiarizationAnswer::Done(answer) => Asked::Answer(self.marked(*answer)),
             DiarizationAnswer::Submitted(submitted) => Asked::Submitted(submitted),
         })
     }
@@ -89,17 +148,24 @@ impl EngineStage for DiarizationStage {
         index: usize,
         job: &SubmittedJob,
     ) -> Result<Asked<Diarization>, ProviderError> {
+        let (engine, comparison) = self.engine(index);
         let audio = recording(cx)?;
         let request = CollectRequest { external_id: &job.external_id, callback: None, audio: &audio };
-        Ok(match self.engines[index].collect(request).await? {
-            Collected::Done(answer) => Asked::Answer(*answer),
+        let started = Instant::now();
+        let found = engine.collect(request).await;
+        if comparison.is_some() {
+            self.metrics.voice_embedding_duration.observe(started.elapsed().as_secs_f64());
+        }
+        Ok(match found? {
+            Collected::Done(answer) => Asked::Answer(self.marked(*answer)),
             Collected::Pending(look_in) => Asked::Pending(look_in),
         })
     }
 
     /// A transcript with fewer names for its speakers is better than none: no engine is waited for long.
     fn gives_way(&self, cx: &StageContext<'_>, error: &ProviderError) -> bool {
-        let tired = cx.lease.tries >= self.max_retries;
+        let tired = cx.lease.tries >= self.stage.max_retries;
+        *self.passed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.code());
         match error {
             ProviderError::Transient { .. } | ProviderError::Malformed { .. } => tired,
             ProviderError::Throttled { .. } | ProviderError::Paced { throttled: true, .. } => {
@@ -109,22 +175,25 @@ impl EngineStage for DiarizationStage {
         }
     }
 
-    fn submitted_event(&self, engine: &str) -> Option<&'static str> {
-        (engine == PYANNOTE).then_some("PYANNOTE_STARTED")
+    fn submitted_event(&self, index: usize) -> Option<&'static str> {
+        match self.engine(index) {
+            (_, Some(_)) => Some("VOICE_MATCH_STARTED"),
+            (engine, None) => (engine.info().name == PYANNOTE).then_some("PYANNOTE_STARTED"),
+        }
     }
 
-    fn passed_event(&self, engine: &str) -> Option<&'static str> {
-        (engine == PYANNOTE).then_some(PASSED)
+    fn passed_event(&self, index: usize) -> Option<&'static str> {
+        let (engine, comparison) = self.engine(index);
+        if comparison.is_none() {
+            return (engine.info().name == PYANNOTE).then_some(PASSED);
+        }
+        let code = *self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.voice_match_failed.with_label_values(&[cause_of(code.unwrap_or_default())]).inc();
+        Some("VOICE_MATCH_FAILED")
     }
 
     fn details(&self, diarization: &Diarization) -> Value {
-        json!({
-            "model": diarization.model,
-            "method": diarization.method,
-            "channels": diarization.channels,
-            "turns": diarization.turns.len(),
-            "fallbackReason": diarization.fallback_reason,
-        })
+        details(diarization)
     }
 
     fn document_name(&self) -> DocumentName {
@@ -148,7 +217,7 @@ impl EngineStage for DiarizationStage {
     }
 
     fn rebuy_max(&self) -> f64 {
-        self.rebuy_max
+        self.stage.rebuy_max
     }
 }
 
@@ -166,12 +235,19 @@ impl Stage for DiarizationStage {
         false
     }
 
-    fn intent(&self, call_id: CallId, run_no: i32) -> Option<JobIntent> {
-        intent_of(self.engines.first()?.info(), &self.params_extra(call_id, run_no))
+    /// Which purchase is the first one is known with the claim, unless it depends on the voice of the owner.
+    fn intent(&self, _call_id: CallId, _run_no: i32) -> Option<JobIntent> {
+        if self.voices.is_some() { None } else { intent_of(self.engines.first()?.info(), "") }
     }
 
     async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
-        Ok(match run_engines(self, cx).await? {
+        let voice = match &self.voices {
+            Some(voices) => voices.of_call(cx, &self.engines).await?,
+            None => CallVoice::None,
+        };
+        let metrics = &cx.deps.metrics;
+        let attempt = Attempt { stage: self, metrics, voice, passed: Mutex::default() };
+        Ok(match run_engines(&attempt, cx).await? {
             EngineEnd::Early(early) => early,
             EngineEnd::Done(done) => {
                 for event in done.output.events.iter().filter(|e| e.stage == PASSED) {
@@ -206,6 +282,10 @@ impl Stage for DiarizationStage {
             exclusive_turns: None,
             fallback_reason: Some(reason.to_owned()),
             warnings: Vec::new(),
+            voice: match &self.voices {
+                Some(voices) if voices.has_profile(cx).await => Some(VoiceEvidence::unavailable()),
+                _ => None,
+            },
         };
         let object = cx.write(DocumentName::Diarization, &fallback).await.ok()?;
         cx.deps.metrics.diarization_fallback.with_label_values(&[reason]).inc();
@@ -219,11 +299,22 @@ impl Stage for DiarizationStage {
         Some(StageDone::Output(StageOutput {
             engine: Some(fallback.engine.clone()),
             object: Some(object),
-            details: Some(self.details(&fallback)),
+            details: Some(details(&fallback)),
             events: passed.into_iter().chain([event]).collect(),
             ..StageOutput::default()
         }))
     }
+}
+
+fn details(diarization: &Diarization) -> Value {
+    json!({
+        "model": diarization.model,
+        "method": diarization.method,
+        "channels": diarization.channels,
+        "turns": diarization.turns.len(),
+        "voiceCompared": diarization.voice.as_ref().map(|v| v.compared),
+        "fallbackReason": diarization.fallback_reason,
+    })
 }
 
 /// Why an engine was passed over, in the closed set of the metric's label.

@@ -1,6 +1,7 @@
 //! Diarization: who spoke when; and assembly, where diarization was what it waited for.
 
 mod diarization;
+mod voice;
 
 use std::sync::Arc;
 

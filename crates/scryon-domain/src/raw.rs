@@ -98,6 +98,35 @@ pub struct Diarization {
     pub fallback_reason: Option<String>,
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// How the speakers compare with the owner's voice profile; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<VoiceEvidence>,
+}
+
+/// What a comparison with a voice profile gave: scores of speakers, and nothing of the voice itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoiceEvidence {
+    /// False: there is a profile, and it could not be compared.
+    pub compared: bool,
+    #[serde(default)]
+    pub scores: Vec<VoiceScore>,
+}
+
+impl VoiceEvidence {
+    /// There is a profile, and it could not be compared.
+    pub const fn unavailable() -> Self {
+        Self { compared: false, scores: Vec::new() }
+    }
+}
+
+/// How much one speaker sounds like the profile's owner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoiceScore {
+    pub speaker: String,
+    /// 0 to 1.
+    pub score: f64,
 }
 
 /// One stretch of one speaker.

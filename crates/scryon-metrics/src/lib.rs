@@ -194,7 +194,7 @@ catalogue! {
         voice_match_outcome: IntCounterVec = "scryon_voice_match_outcome_total" ["outcome"];
         /// Voice matches that failed, by cause; 0 while voice embedding is off.
         voice_match_failed: IntCounterVec = "scryon_voice_match_failed_total" ["cause"];
-        /// Requests to the voice embedding provider; none while voice embedding is off.
+        /// Requests to the voice embedding provider that compare a call with a profile; none while voice embedding is off.
         voice_embedding_duration: Histogram = "scryon_voice_embedding_provider_duration_seconds" [];
     }
 }
@@ -265,6 +265,16 @@ pub const DIARIZATION_FALLBACK_REASONS: [&str; 7] = [
     "audio_too_long",
     "no_engine",
 ];
+/// What a comparison with a voice profile finds.
+pub const VOICE_MATCH_OUTCOMES: [&str; 3] = ["matched", "no_match", "ambiguous"];
+/// Why a call was not compared with its owner's voice profile.
+pub const VOICE_MATCH_FAILURES: [&str; 5] = [
+    "provider_unavailable",
+    "provider_overdue",
+    "provider_rejected",
+    "provider_failed",
+    "profile_unreadable",
+];
 /// What becomes of a callback.
 pub const CALLBACK_OUTCOMES: [&str; 6] =
     ["woken", "kept", "unknown_job", "other_epoch", "bad_signature", "expired"];
@@ -329,10 +339,10 @@ impl WorkerMetrics {
         for kind in ["prompt", "completion"] {
             self.analysis_tokens.with_label_values(&[kind]);
         }
-        for outcome in ["high", "medium", "none", "ambiguous"] {
+        for outcome in VOICE_MATCH_OUTCOMES {
             self.voice_match_outcome.with_label_values(&[outcome]);
         }
-        for cause in ["provider", "timeout", "no_sample"] {
+        for cause in VOICE_MATCH_FAILURES {
             self.voice_match_failed.with_label_values(&[cause]);
         }
     }

@@ -144,6 +144,24 @@ pub struct DiarizationRequest<'a> {
     pub audio: &'a dyn Audio,
     pub direction: Option<Direction>,
     pub job: Option<JobId>,
+    /// The speakers are compared with this voice as well.
+    pub voice: Option<&'a Voiceprint>,
+}
+
+/// A user's voice as a provider gave it. Opaque, and biometric: it does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Voiceprint {
+    /// Which one it is, so that purchases with different ones differ. Says nothing of the voice.
+    pub identity: String,
+    /// The model it was made with; others do not understand it.
+    pub model: String,
+    pub print: String,
+}
+
+impl std::fmt::Debug for Voiceprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Voiceprint").field("model", &self.model).finish_non_exhaustive()
+    }
 }
 
 /// One analysis.
@@ -198,6 +216,11 @@ pub trait TranscriptionEngine: Send + Sync {
 pub trait DiarizationEngine: Send + Sync {
     fn info(&self) -> &EngineInfo;
     async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<DiarizationAnswer, ProviderError>;
+
+    /// What a diarization is that also compares the speakers with a voice; absent where the engine cannot.
+    fn with_voice(&self, _voice: &Voiceprint) -> Option<EngineInfo> {
+        None
+    }
 
     /// Looks at a job that was submitted before.
     async fn collect(&self, _request: CollectRequest<'_>) -> Result<Collected<Diarization>, ProviderError> {

@@ -176,6 +176,7 @@ impl DiarizationEngine for FakeEngine {
             exclusive_turns: None,
             fallback_reason: None,
             warnings: Vec::new(),
+            voice: None,
         };
         Ok(DiarizationAnswer::Done(Box::new(heard.answer(self.info.price_per_minute, diarization))))
     }

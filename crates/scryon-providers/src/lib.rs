@@ -15,10 +15,13 @@ pub use credentials::{CheckResult, Checked, CredentialCheck};
 pub use engine::{
     AnalysisEngine, AnalysisRequest, Answer, Audio, AudioFile, CollectRequest, Collected, DiarizationAnswer,
     DiarizationEngine, DiarizationRequest, EngineInfo, Pieces, ProviderError, Submitted, TranscriptionAnswer,
-    TranscriptionEngine, TranscriptionRequest,
+    TranscriptionEngine, TranscriptionRequest, Voiceprint,
 };
 pub use fake::FakeEngine;
-pub use hosted::{AssemblyAiEngine, DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine};
+pub use hosted::{
+    AssemblyAiEngine, DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine,
+    VoiceprintState,
+};
 pub use http::HttpClient;
 pub use local::{ChannelsEngine, ExtractiveEngine, PocketsphinxEngine, WhisperCppEngine};
 pub use schema::analysis_problems;

@@ -66,12 +66,12 @@ pub trait EngineStage: Send + Sync {
     fn gives_way(&self, _cx: &StageContext<'_>, error: &ProviderError) -> bool {
         is_over(error)
     }
-    /// The line in the call's log when a job was submitted.
-    fn submitted_event(&self, _engine: &str) -> Option<&'static str> {
+    /// The line in the call's log when engine number `index` took a job.
+    fn submitted_event(&self, _index: usize) -> Option<&'static str> {
         None
     }
-    /// The line in the call's log when an engine was passed over.
-    fn passed_event(&self, _engine: &str) -> Option<&'static str> {
+    /// The line in the call's log when engine number `index` was passed over.
+    fn passed_event(&self, _index: usize) -> Option<&'static str> {
         None
     }
     /// What the row shows of the document; never text of the call.
@@ -172,8 +172,13 @@ pub async fn run_engines<S: EngineStage>(
         } else {
             Permission::Free
         };
-        let mut turn =
-            Turn { info, job: permission.job(), taken: permission.is_taken(), started: Instant::now() };
+        let mut turn = Turn {
+            index,
+            info,
+            job: permission.job(),
+            taken: permission.is_taken(),
+            started: Instant::now(),
+        };
         let mut asked = match permission {
             Permission::Adopted(output) => {
                 return Ok(EngineEnd::Done(EngineDone { output: *output, document: None }));
@@ -201,7 +206,7 @@ pub async fn run_engines<S: EngineStage>(
             Ok(Asked::Pending(look_in)) => return Ok(EngineEnd::Early(StageDone::wait(look_in))),
             Ok(Asked::Submitted(submitted)) => {
                 info!(provider = info.name, "a provider has taken a job; no worker waits for it");
-                let event = stage.submitted_event(info.name).map(|e| turn.event(e));
+                let event = stage.submitted_event(index).map(|e| turn.event(e));
                 return Ok(EngineEnd::Early(StageDone::Wait { delay: submitted.look_in, event }));
             }
             Ok(Asked::Answer(answer)) => {
@@ -223,6 +228,7 @@ pub async fn run_engines<S: EngineStage>(
 
 /// One engine's turn at a stage.
 struct Turn<'a> {
+    index: usize,
     info: &'a EngineInfo,
     job: Option<JobId>,
     /// The provider has the job.
@@ -260,7 +266,7 @@ async fn pass_over<S: EngineStage>(
     if let Some(job) = error.job {
         cx.deps.store.job_end(job, error.code).await?;
     }
-    if let Some(event) = stage.passed_event(provider) {
+    if let Some(event) = stage.passed_event(turn.index) {
         let error_code = Some(error.code.to_owned());
         passed.push(StageEvent { status: "FAILED", error_code, ..turn.event(event) });
     }

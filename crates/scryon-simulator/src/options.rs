@@ -113,6 +113,9 @@ pub struct HostedOptions {
     pub pyannote_signature: SignatureForm,
     /// Pauses before the retries of a pyannote webhook.
     pub pyannote_retries_ms: Vec<u64>,
+    /// How much each speaker, in order, sounds like the first voiceprint, 0 to 100. Empty: the first speaker is
+    /// its owner.
+    pub pyannote_scores: Vec<f64>,
     /// Submits, and uploads, of a key in a minute.
     pub pyannote_submits_per_minute: usize,
     /// Job reads of a key in a minute.
@@ -163,6 +166,7 @@ impl Default for HostedOptions {
             pyannote_secret: "pya-demo-secret".to_owned(),
             pyannote_signature: SignatureForm::Hex,
             pyannote_retries_ms: vec![0, 60_000, 300_000],
+            pyannote_scores: Vec::new(),
             pyannote_submits_per_minute: 100,
             pyannote_reads_per_minute: 300,
             pyannote_reset: ResetForm::Seconds,

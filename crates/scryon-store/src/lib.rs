@@ -30,6 +30,8 @@ mod restore;
 mod retention;
 mod switches;
 mod users;
+mod vault;
+mod voices;
 
 pub use actions::ActionItemRow;
 pub use audit::{Audit, AuditRow, Change, Impact};
@@ -63,3 +65,5 @@ pub use restore::{DatabaseFacts, RestoreEnd, SafetyFigures, TargetFacts, Unrecor
 pub use retention::{Aged, Tombstone};
 pub use switches::{Sweep, Switch, SwitchOrder};
 pub use users::User;
+pub use vault::{Sealed, Vault, VaultError};
+pub use voices::{ActiveVoice, NewVoice, VoiceRow, voice_place};

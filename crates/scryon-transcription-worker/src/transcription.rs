@@ -111,8 +111,8 @@ impl EngineStage for Transcription {
         self.engines[index].answers_by_callback()
     }
 
-    fn submitted_event(&self, engine: &str) -> Option<&'static str> {
-        (engine == "lemonfox").then_some("LEMONFOX_SUBMITTED")
+    fn submitted_event(&self, index: usize) -> Option<&'static str> {
+        (self.engines[index].info().name == "lemonfox").then_some("LEMONFOX_SUBMITTED")
     }
 
     fn details(&self, raw: &RawTranscript) -> Value {

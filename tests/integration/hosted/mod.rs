@@ -11,7 +11,11 @@ use scryon_testkit::{TestApp, eventually, scryon_command};
 use serde_json::Value;
 use uuid::Uuid;
 
-async fn events(app: &TestApp, id: Uuid, stage: &str) -> Vec<(String, Option<String>, Option<String>)> {
+pub(crate) async fn events(
+    app: &TestApp,
+    id: Uuid,
+    stage: &str,
+) -> Vec<(String, Option<String>, Option<String>)> {
     let sql = "select status, provider, error_code from call_processing_events where call_id = $1 and stage = $2 order by id";
     app.database.sql(sql, &[&id, &stage]).await.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect()
 }

@@ -17,6 +17,7 @@ fn diarization(method: DiarizationMethod, turns: &[(&str, f64, f64)]) -> Diariza
         exclusive_turns: None,
         fallback_reason: None,
         warnings: Vec::new(),
+        voice: None,
     }
 }
 

@@ -74,8 +74,25 @@ pub enum VoiceMatch {
     Disabled,
     /// It is on, but the user has no profile.
     NoProfile,
+    /// The user has a profile, and nobody could compare it.
+    Unavailable,
     /// Best score per source speaker, 0 to 1.
     Scores { scores: Vec<(String, f64)>, high: f64, medium: f64 },
+}
+
+impl VoiceMatch {
+    /// What a diarization says of voices, with the thresholds of an installation where the feature is on.
+    pub fn of(diarization: &Diarization, high: f64, medium: f64) -> Self {
+        match &diarization.voice {
+            None => Self::NoProfile,
+            Some(evidence) if !evidence.compared => Self::Unavailable,
+            Some(evidence) => Self::Scores {
+                scores: evidence.scores.iter().map(|s| (s.speaker.clone(), s.score)).collect(),
+                high,
+                medium,
+            },
+        }
+    }
 }
 
 /// Everything assembly reads.

@@ -55,6 +55,7 @@ fn silence(method: DiarizationMethod) -> AssemblyInput {
             exclusive_turns: None,
             fallback_reason: None,
             warnings: Vec::new(),
+            voice: None,
         },
         facts: PartyFacts::default(),
         channel_roles: Vec::new(),

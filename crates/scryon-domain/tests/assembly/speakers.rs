@@ -266,6 +266,8 @@ fn the_voice_features_state_is_told() {
     assert_eq!(told(&input), (false, false, "DISABLED".to_owned()));
     input.voice_match = VoiceMatch::NoProfile;
     assert_eq!(told(&input), (true, false, "NO_PROFILE".to_owned()));
+    input.voice_match = VoiceMatch::Unavailable;
+    assert_eq!(told(&input), (true, false, "UNAVAILABLE".to_owned()));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub use deepgram::DeepgramEngine;
 pub use lemonfox::LemonfoxEngine;
 pub use llm::LlmEngine;
 pub use openai::OpenAiEngine;
-pub use pyannote::PyannoteEngine;
+pub use pyannote::{PyannoteEngine, VoiceprintState};
 
 /// Bytes of an answer: hours of words with times.
 const ANSWER_LIMIT: usize = 64 << 20;

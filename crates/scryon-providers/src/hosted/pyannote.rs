@@ -15,7 +15,7 @@ use super::upload::Upload;
 use super::{ANSWER_LIMIT, Key, deadline, hosted, reading};
 use crate::engine::{
     Answer, Audio, CollectRequest, Collected, DiarizationAnswer, DiarizationEngine, DiarizationRequest,
-    EngineInfo, ProviderError, Submitted,
+    EngineInfo, ProviderError, Submitted, Voiceprint,
 };
 use crate::http::HttpClient;
 
@@ -30,6 +30,8 @@ const SMALL: Duration = Duration::from_secs(30);
 const LOOKS_BESIDE_CALLBACKS: u32 = 6;
 /// US dollars per minute by model: 0.112 EUR an hour, at 1.16 dollars for one.
 const PRICES: &[(&str, f64)] = &[("precision-2", 0.112 * 1.16 / 60.0)];
+/// US dollars per minute for the comparison with a voice, on top of the diarization: 0.015 EUR an hour.
+const VOICE_PRICE: f64 = 0.015 * 1.16 / 60.0;
 
 /// The engine.
 #[derive(Debug)]
@@ -78,6 +80,37 @@ impl PyannoteEngine {
         reading::json(NAME, &self.http.send(NAME, request, ANSWER_LIMIT).await?)
     }
 
+    fn refuse(&self, audio: &dyn Audio) -> Result<(), ProviderError> {
+        if audio.duration_seconds().is_some_and(|seconds| seconds > self.longest_seconds) {
+            return Err(ProviderError::Declined { engine: NAME, reason: "audio_too_long" });
+        }
+        if audio.bytes() > LARGEST {
+            return Err(ProviderError::Declined { engine: NAME, reason: "audio_too_large" });
+        }
+        Ok(())
+    }
+
+    /// Price of a minute, with a comparison or without.
+    fn price(&self, with_voice: bool) -> Option<f64> {
+        self.info.price_per_minute.map(|price| if with_voice { price + VOICE_PRICE } else { price })
+    }
+
+    /// Submits a job and gives the provider's name for it.
+    async fn submit(&self, path: &str, body: &Value) -> Result<String, ProviderError> {
+        let answer = self.post(path, body).await?;
+        reading::text(&answer["jobId"]).map(str::to_owned).ok_or_else(|| ProviderError::Ambiguous {
+            engine: NAME,
+            message: "no name for the job in it".to_owned(),
+        })
+    }
+
+    /// A job as it stands.
+    async fn job(&self, external_id: &str) -> Result<Value, ProviderError> {
+        let url = format!("{}/v1/jobs/{external_id}", self.base);
+        let sent = self.http.get(url).timeout(SMALL).bearer_auth(&self.key.0);
+        reading::json(NAME, &self.http.send(NAME, sent, ANSWER_LIMIT).await?)
+    }
+
     /// Puts the recording into the provider's storage under a name of our own. Free, so that trouble with it is
     /// never ambiguous.
     async fn hand_over(&self, audio: &dyn Audio, media: &str) -> Result<(), ProviderError> {
@@ -104,16 +137,6 @@ impl PyannoteEngine {
                 error => free(error),
             }),
         }
-    }
-
-    fn refuse(&self, audio: &dyn Audio) -> Result<(), ProviderError> {
-        if audio.duration_seconds().is_some_and(|seconds| seconds > self.longest_seconds) {
-            return Err(ProviderError::Declined { engine: NAME, reason: "audio_too_long" });
-        }
-        if audio.bytes() > LARGEST {
-            return Err(ProviderError::Declined { engine: NAME, reason: "audio_too_large" });
-        }
-        Ok(())
     }
 }
 
@@ -172,6 +195,7 @@ fn progress(info: &EngineInfo, job: &Value) -> Progress {
                 exclusive_turns: exclusive,
                 fallback_reason: None,
                 warnings: Vec::new(),
+                voice: voice::evidence(output),
             }))
         }
         // Older descriptions report a failed job as canceled.
@@ -210,41 +234,46 @@ impl DiarizationEngine for PyannoteEngine {
         let webhook =
             self.callbacks.as_ref().zip(request.job).map(|(address, job)| format!("{address}/{}", job.0));
         let look_in = if webhook.is_some() { self.interval * LOOKS_BESIDE_CALLBACKS } else { self.interval };
-        let body = job(&media, &self.info.model, two.then_some(2), webhook);
-        let answer = self.post("/v1/diarize", &body).await?;
-        match reading::text(&answer["jobId"]) {
-            Some(id) => Ok(DiarizationAnswer::Submitted(Submitted {
-                external_id: id.to_owned(),
-                look_in,
-                deadline: self.timeout,
-            })),
-            None => Err(ProviderError::Ambiguous {
-                engine: NAME,
-                message: "no name for the job in it".to_owned(),
-            }),
-        }
+        let model = request.voice.map_or(self.info.model.as_str(), |_| voice::MODEL);
+        let mut body = job(&media, model, two.then_some(2), webhook);
+        let path = match request.voice {
+            None => "/v1/diarize",
+            Some(print) => {
+                voice::compare(&mut body, print);
+                "/v1/identify"
+            }
+        };
+        let external_id = self.submit(path, &body).await?;
+        Ok(DiarizationAnswer::Submitted(Submitted { external_id, look_in, deadline: self.timeout }))
+    }
+
+    fn with_voice(&self, print: &Voiceprint) -> Option<EngineInfo> {
+        voice::info(&self.info, print, self.price(true))
     }
 
     async fn collect(&self, request: CollectRequest<'_>) -> Result<Collected<Diarization>, ProviderError> {
-        let url = format!("{}/v1/jobs/{}", self.base, request.external_id);
-        let sent = self.http.get(url).timeout(SMALL).bearer_auth(&self.key.0);
-        let job = reading::json(NAME, &self.http.send(NAME, sent, ANSWER_LIMIT).await?)?;
+        let job = self.job(request.external_id).await?;
         match progress(&self.info, &job) {
             Progress::Running => Ok(Collected::Pending(self.interval)),
             Progress::Failed(why) => Err(ProviderError::JobFailed { engine: NAME, message: why.to_owned() }),
             Progress::Done(diarization) => {
                 let last = diarization.turns.iter().map(|t| t.end).fold(0.0, f64::max);
                 let seconds = request.audio.duration_seconds().unwrap_or(last).max(LEAST_SECONDS);
+                let price = self.price(diarization.voice.is_some());
                 Ok(Collected::Done(Box::new(Answer {
                     content: *diarization,
                     units: Some(seconds),
                     unit: Some("audio_seconds"),
-                    billed_cost: self.info.price_per_minute.map(|price| price * seconds / 60.0),
+                    billed_cost: price.map(|price| price * seconds / 60.0),
                 })))
             }
         }
     }
 }
+
+mod voice;
+
+pub use voice::VoiceprintState;
 
 #[cfg(test)]
 mod tests;

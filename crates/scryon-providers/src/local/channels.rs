@@ -51,6 +51,7 @@ impl DiarizationEngine for ChannelsEngine {
             exclusive_turns: None,
             fallback_reason: Some("single_channel".to_owned()),
             warnings: Vec::new(),
+            voice: None,
         };
         if diarization.channels != 2 {
             return Ok(DiarizationAnswer::Done(Box::new(Answer::free(diarization))));

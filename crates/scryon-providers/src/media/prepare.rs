@@ -187,7 +187,7 @@ fn tool_error(source: ToolError) -> PrepareError {
 }
 
 /// ffprobe is installed beside ffmpeg.
-fn beside(ffmpeg: &str) -> String {
+pub(super) fn beside(ffmpeg: &str) -> String {
     match ffmpeg.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/ffprobe"),
         None => "ffprobe".to_owned(),

@@ -59,7 +59,7 @@ pub(super) fn gather(question: &Question<'_>, names: &Names, voice: &Voice) -> F
             named: None,
         }),
         Voice::Ambiguous { speakers } => found.alike.clone_from(speakers),
-        Voice::Disabled | Voice::NoProfile | Voice::NoMatch => {}
+        Voice::Disabled | Voice::NoProfile | Voice::Unavailable | Voice::NoMatch => {}
     }
     let mut mentions = vec![[Mention::None; 2]; question.parties.len()];
     for (index, line) in question.lines.iter().enumerate() {

@@ -90,7 +90,7 @@ fn account(
         used_direction: verdicts.used_direction,
         used_phone_fallback: phone,
         voice_embedding_enabled: *voice != Voice::Disabled,
-        voice_profile_used: !matches!(voice, Voice::Disabled | Voice::NoProfile),
+        voice_profile_used: !matches!(voice, Voice::Disabled | Voice::NoProfile | Voice::Unavailable),
         voice_match_status: voice.status().to_owned(),
         total_speaker_count: speakers.len(),
         resolved_speaker_count: speakers

@@ -4,14 +4,12 @@ use super::super::VoiceMatch;
 use super::Party;
 use crate::transcript::Confidence;
 
-/// Two voices closer than this are not told apart: the width of the band between the default thresholds.
-const MARGIN: f64 = 0.10;
-
 /// What the scores amount to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Voice {
     Disabled,
     NoProfile,
+    Unavailable,
     NoMatch,
     /// This speaker is the user.
     Matched {
@@ -31,6 +29,7 @@ impl Voice {
         match self {
             Self::Disabled => "DISABLED",
             Self::NoProfile => "NO_PROFILE",
+            Self::Unavailable => "UNAVAILABLE",
             Self::NoMatch => "NO_MATCH",
             Self::Matched { .. } => "MATCHED",
             Self::Ambiguous { .. } => "AMBIGUOUS",
@@ -43,12 +42,13 @@ pub(super) fn rounded(score: f64) -> f64 {
     (score * 10_000.0).round() / 10_000.0
 }
 
-/// The best score at or above the medium threshold wins, unless a second one above it comes too near. A voice
-/// that matched but says nothing in the transcript still competes: it may be the user's.
+/// A score at or above the medium threshold wins where it is the only one: of two voices that both pass for the
+/// user's neither is taken. A voice that matched but says nothing in the transcript still competes.
 pub(super) fn judge(voice_match: &VoiceMatch, parties: &[Party<'_>]) -> Voice {
     let (scores, high, medium) = match voice_match {
         VoiceMatch::Disabled => return Voice::Disabled,
         VoiceMatch::NoProfile => return Voice::NoProfile,
+        VoiceMatch::Unavailable => return Voice::Unavailable,
         VoiceMatch::Scores { scores, high, medium } => (scores, *high, *medium),
     };
     let mut above: Vec<(&str, f64)> = Vec::new();
@@ -61,14 +61,17 @@ pub(super) fn judge(voice_match: &VoiceMatch, parties: &[Party<'_>]) -> Voice {
             None => above.push((source.trim(), *score)),
         }
     }
-    above.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-    let Some(&(best, score)) = above.first() else { return Voice::NoMatch };
     let place = |source: &str| parties.iter().position(|party| party.source == source);
-    let rivals: Vec<&str> =
-        above.iter().take_while(|(_, other)| score - other < MARGIN).map(|(source, _)| *source).collect();
-    if rivals.len() > 1 {
-        return Voice::Ambiguous { speakers: rivals.into_iter().filter_map(place).collect() };
-    }
+    let (best, score) = match above[..] {
+        [] => return Voice::NoMatch,
+        [only] => only,
+        _ => {
+            let mut speakers: Vec<usize> =
+                above.into_iter().filter_map(|(source, _)| place(source)).collect();
+            speakers.sort_unstable();
+            return Voice::Ambiguous { speakers };
+        }
+    };
     match place(best) {
         Some(speaker) => {
             let confidence = if score >= high { Confidence::High } else { Confidence::Medium };

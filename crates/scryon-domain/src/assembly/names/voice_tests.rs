@@ -10,9 +10,10 @@ fn judged(scores: &[(&str, f64)]) -> Voice {
 }
 
 #[test]
-fn the_feature_may_be_off_or_without_a_profile() {
+fn the_feature_may_be_off_without_a_profile_or_without_a_provider() {
     assert_eq!(judge(&VoiceMatch::Disabled, &[]).status(), "DISABLED");
     assert_eq!(judge(&VoiceMatch::NoProfile, &[]).status(), "NO_PROFILE");
+    assert_eq!(judge(&VoiceMatch::Unavailable, &[]).status(), "UNAVAILABLE");
 }
 
 #[test]
@@ -35,14 +36,16 @@ fn thresholds() {
 }
 
 #[test]
-fn two_voices_too_close_are_ambiguous() {
+fn two_voices_above_the_threshold_are_ambiguous() {
     let both = Voice::Ambiguous { speakers: vec![0, 1] };
     for (a, b, expected) in [
         (0.90, 0.90, both.clone()),
-        (0.90, 0.81, both),
-        (0.95, 0.80, Voice::Matched { speaker: 0, score: 0.95, confidence: High }),
+        (0.81, 0.90, both.clone()),
+        // However far apart they are, and though only one of them is high.
+        (0.99, 0.75, both),
         // Below the threshold nobody competes.
-        (0.80, 0.74, Voice::Matched { speaker: 0, score: 0.80, confidence: Medium }),
+        (0.80, 0.749, Voice::Matched { speaker: 0, score: 0.80, confidence: Medium }),
+        (0.99, 0.749, Voice::Matched { speaker: 0, score: 0.99, confidence: High }),
     ] {
         assert_eq!(judged(&[("A", a), ("B", b)]), expected, "{a} {b}");
     }
@@ -50,8 +53,8 @@ fn two_voices_too_close_are_ambiguous() {
 
 #[test]
 fn a_voice_without_words_still_competes() {
-    assert_eq!(judged(&[("C", 0.95), ("A", 0.80)]), Voice::NoMatch);
-    assert_eq!(judged(&[("C", 0.90), ("A", 0.88)]), Voice::Ambiguous { speakers: vec![0] });
+    assert_eq!(judged(&[("C", 0.95), ("A", 0.74)]), Voice::NoMatch);
+    assert_eq!(judged(&[("C", 0.90), ("A", 0.76)]), Voice::Ambiguous { speakers: vec![0] });
     assert_eq!(judged(&[("C", 0.90), ("A", 0.88)]).status(), "AMBIGUOUS");
 }
 

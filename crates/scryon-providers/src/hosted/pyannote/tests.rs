@@ -18,7 +18,7 @@ fn recording(content: &str, seconds: f64) -> Recording {
 }
 
 fn request<'a>(audio: &'a Recording, job: JobId) -> DiarizationRequest<'a> {
-    DiarizationRequest { audio, direction: Some(Direction::Incoming), job: Some(job) }
+    DiarizationRequest { audio, direction: Some(Direction::Incoming), job: Some(job), voice: None }
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ pub(super) fn output(visit: &Visit, kind: Kind, body: &Value, script: &Script, h
         output["turnLevelTranscription"] = script.lines.iter().map(said).collect();
     }
     if kind == Kind::Identify {
-        identified(&mut output, body, script);
+        identified(&mut output, body, script, &visit.options.pyannote_scores);
     }
     if let Some(warning) = warning(visit, body) {
         output["warning"] = json!(warning);
@@ -108,14 +108,19 @@ fn count(script: &Script) -> usize {
 
 /// The first voiceprint is the first speaker's, and so on. With threshold 0 everybody is matched to somebody,
 /// but an exclusive match gives each voiceprint away once.
-fn identified(output: &mut Value, body: &Value, script: &Script) {
+fn identified(output: &mut Value, body: &Value, script: &Script, ordered: &[f64]) {
     let voiceprints = body["voiceprints"].as_array().map(Vec::as_slice).unwrap_or_default();
     let labels: Vec<_> = voiceprints.iter().filter_map(|v| v["label"].as_str()).collect();
     let threshold = body["matching"]["threshold"].as_f64().unwrap_or(0.0);
     let exclusive = body["matching"]["exclusive"] != false;
+    let usual = |n: usize, speaker: usize| if n == speaker { MATCH.0 } else { MATCH.1 };
+    let score_of = |n: usize, speaker: usize| match ordered.get(speaker) {
+        Some(score) if n == 0 => *score,
+        _ => usual(n, speaker),
+    };
     let matched = |speaker: usize| {
-        let own = labels.get(speaker).filter(|_| MATCH.0 >= threshold);
-        let any = labels.first().filter(|_| !exclusive && MATCH.1 >= threshold);
+        let own = labels.get(speaker).filter(|_| score_of(speaker, speaker) >= threshold);
+        let any = labels.first().filter(|_| !exclusive && score_of(0, speaker) >= threshold);
         own.or(any).copied()
     };
     let identification = |line: &Line| {
@@ -129,9 +134,7 @@ fn identified(output: &mut Value, body: &Value, script: &Script) {
     };
     output["identification"] = script.lines.iter().map(identification).collect();
     let scores = |speaker: usize| {
-        let score = |(n, label): (usize, &&str)| {
-            ((*label).to_owned(), json!(if n == speaker { MATCH.0 } else { MATCH.1 }))
-        };
+        let score = |(n, label): (usize, &&str)| ((*label).to_owned(), json!(score_of(n, speaker)));
         let confidence = Value::Object(labels.iter().enumerate().map(score).collect());
         json!({"speaker": format!("SPEAKER_{speaker:02}"), "match": matched(speaker), "confidence": confidence})
     };

@@ -1,0 +1,2 @@
+drop table user_voice_profiles;
+drop domain voice_profile_state;
