@@ -172,7 +172,9 @@ async fn a_deleted_call_is_gone_with_its_objects() {
         );
     }
     scryon_testkit::eventually("the objects to leave", || async {
-        let left = app.context.blobs.list("tenants").await.unwrap();
+        // Beside calls there is a note on each user, which a restore reads.
+        let mut left = app.context.blobs.list("tenants").await.unwrap();
+        left.retain(|key| key.contains("/calls/"));
         (!left.is_empty() && left.iter().all(|key| key.contains(&keep.to_string()))).then_some(())
     })
     .await;

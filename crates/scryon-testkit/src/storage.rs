@@ -11,7 +11,12 @@ pub fn objects(folder: &Path) -> Vec<String> {
         for entry in entries.flatten() {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                Ok(_) => found.push(entry.path().to_string_lossy().into_owned()),
+                Ok(_) => {
+                    let path = entry.path().to_string_lossy().into_owned();
+                    if path.contains("/calls/") {
+                        found.push(path);
+                    }
+                }
                 Err(_) => {}
             }
         }
