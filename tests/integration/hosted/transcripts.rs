@@ -4,7 +4,7 @@ use reqwest::Method;
 use scryon_domain::callback::CallbackAddress;
 use scryon_domain::ids::{CallId, JobId};
 use scryon_testkit::{
-    CallbackFault, Fault, SANDBOX_SECRET, TestApp, TestOptions, eventually, unique_wav, unique_wav_of,
+    CallbackFault, Fault, SANDBOX_SECRET, TestApp, TestOptions, eventually, unique_wav, unique_wav_of, wav,
 };
 use uuid::Uuid;
 
@@ -132,4 +132,27 @@ async fn a_transcript_is_submitted_called_back_for_or_looked_at() {
         assert_eq!(called, usize::from(public));
         app.finish().await;
     }
+}
+
+/// 25 MB are what OpenAI takes, and a quarter of an hour of prepared audio is more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_too_large_for_an_engine_is_sent_in_fewer_bytes() {
+    let options = TestOptions::hosted()
+        .set("PYANNOTE_ENABLED", "false")
+        .set("SCRYON_TRANSCRIPTION_ENGINES", "openai")
+        .set("SCRYON_ANALYSIS_ENABLED", "false");
+    let app = TestApp::start_with(options).await;
+    let minutes = 15;
+    let audio = wav(1, 16_000, (0..16_000 * 60 * minutes).map(|n: i32| ((n % 160) * 100 - 8_000) as i16));
+    assert!(audio.len() > 25 << 20, "{} bytes", audio.len());
+    let id = app.client.upload(audio.clone()).await;
+    assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    assert_eq!(app.bought("openai.transcribe", &audio), 0, "the original was not sent");
+    let bought: Vec<usize> = app.simulator.purchases().iter().map(|p| p.count).collect();
+    assert_eq!(bought, [1]);
+    // It is paid for by its length, which stays.
+    let sql = "select units::float8 from provider_jobs where call_id = $1 and stage = 'transcription'";
+    let seconds: f64 = app.database.sql(sql, &[&id]).await[0].get(0);
+    assert!((seconds - f64::from(60 * minutes)).abs() < 1.0, "{seconds}");
+    app.finish().await;
 }

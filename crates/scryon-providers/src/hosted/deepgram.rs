@@ -9,7 +9,7 @@ use scryon_domain::raw::{RAW_SCHEMA_VERSION, RawSegment, RawTranscript, RawWord}
 use serde_json::Value;
 
 use super::languages::code_of;
-use super::upload::Upload;
+use super::upload::{Upload, fitting, too_large};
 use super::{ANSWER_LIMIT, Key, USUAL_WAIT, answered, deadline, hosted, reading};
 use crate::engine::{
     Audio, EngineInfo, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
@@ -43,10 +43,8 @@ impl DeepgramEngine {
     }
 
     async fn post(&self, audio: &dyn Audio) -> Result<Vec<u8>, ProviderError> {
-        if audio.bytes() > LARGEST {
-            let message = format!("{} bytes are more than it takes", audio.bytes());
-            return Err(ProviderError::Rejected { engine: NAME, message });
-        }
+        let smaller = fitting(NAME, audio, |audio| too_large(audio, LARGEST)).await?;
+        let audio = smaller.as_deref().unwrap_or(audio);
         let unusable = |what: &str| ProviderError::Unavailable { engine: NAME, message: what.to_owned() };
         let url = Url::parse_with_params(&self.url, options(&self.info.model, audio.channels()))
             .map_err(|_| unusable("its address cannot be used"))?;

@@ -2,10 +2,12 @@
 
 mod prepare;
 mod probe;
+mod smaller;
 pub mod tool;
 mod voice;
 
 pub use prepare::{PrepareError, Prepared, Preparer};
 pub use probe::{AudioFacts, probe, wav_facts};
+pub use smaller::Encoder;
 pub use tool::{ToolError, is_installed};
 pub use voice::{VoiceTurns, voice_turns};
