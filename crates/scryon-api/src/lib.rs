@@ -204,6 +204,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(callbacks("/api/webhooks/pyannote/{job}").route(web::post().to(webhooks::pyannote)))
         .service(callbacks("/api/webhooks/assemblyai/{call}").route(web::post().to(webhooks::assemblyai)))
         .service(callbacks("/api/webhooks/lemonfox/{call}").route(web::post().to(webhooks::lemonfox)))
+        .service(callbacks("/api/webhooks/deepgram/{call}").route(web::post().to(webhooks::deepgram)))
         .service(resource("/api/actions").route(web::get().to(actions::list)))
         .service(resource("/api/actions/{id}").route(web::patch().to(actions::set_status)))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::route_not_found()) }));

@@ -111,7 +111,11 @@ impl EngineStage for Transcription {
     }
 
     fn submitted_event(&self, engine: &str) -> Option<&'static str> {
-        (engine == "lemonfox").then_some("LEMONFOX_SUBMITTED")
+        match engine {
+            "lemonfox" => Some("LEMONFOX_SUBMITTED"),
+            "deepgram" => Some("DEEPGRAM_SUBMITTED"),
+            _ => None,
+        }
     }
 
     fn details(&self, raw: &RawTranscript) -> Value {

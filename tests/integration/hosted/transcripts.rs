@@ -156,3 +156,48 @@ async fn a_recording_that_is_too_large_for_an_engine_is_sent_in_fewer_bytes() {
     assert!((seconds - f64::from(60 * minutes)).abs() < 1.0, "{seconds}");
     app.finish().await;
 }
+
+/// Deepgram's callback is a transcript too, of a job that holds no worker; a callback that never comes is made up for.
+#[tokio::test(flavor = "multi_thread")]
+async fn deepgram_calls_back_and_is_asked_once_more_where_it_does_not() {
+    let app = TestApp::start_with(called_back().set("SCRYON_TRANSCRIPTION_ENGINES", "deepgram")).await;
+    for fault in [CallbackFault::Doubled, CallbackFault::BeforeAnswer, CallbackFault::Garbage] {
+        app.simulator.fail_next("deepgram.listen", 1, Fault::Callback(fault));
+        let audio = unique_wav_of(24);
+        let id = app.client.upload(audio.clone()).await;
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED", "{fault:?}");
+        let transcript = transcript(&app, id).await;
+        assert_eq!(transcript["pipeline"]["transcriptionProvider"], "deepgram");
+        assert_eq!(transcript["speakers"].as_array().unwrap().len(), 2, "{fault:?}");
+        assert_eq!(events(&app, id, "DEEPGRAM_SUBMITTED").await.len(), 1, "{fault:?}");
+        let useless = fault == CallbackFault::Garbage;
+        assert_eq!(app.bought("deepgram.listen", &audio), if useless { 2 } else { 1 }, "{fault:?}");
+        let speech: Vec<String> = purchases(&app, id)
+            .await
+            .into_iter()
+            .map(|(p, _)| p)
+            .filter(|p| p.contains("deepgram"))
+            .collect();
+        let once = ["transcription deepgram first succeeded"];
+        let twice = ["transcription deepgram first unknown", "transcription deepgram ambiguous succeeded"];
+        assert_eq!(speech, if useless { &twice[..] } else { &once[..] }, "{fault:?}");
+    }
+    let woken = "scryon_callbacks_total{outcome=\"woken\",provider=\"deepgram\"} 3";
+    eventually("callbacks to be counted", || async { app.metrics().contains(woken).then_some(()) }).await;
+    let address = CallbackAddress {
+        call: CallId(Uuid::new_v4()),
+        run_no: 1,
+        job: JobId(Uuid::new_v4()),
+        expires: i64::MAX,
+    };
+    for (path, status) in [
+        (address.signed("deepgram", "a guess"), 401),
+        // An address of another provider is not one of this.
+        (address.signed("lemonfox", SANDBOX_SECRET).replace("/lemonfox/", "/deepgram/"), 401),
+        (address.signed("deepgram", SANDBOX_SECRET), 204),
+    ] {
+        let answer = app.client.send(app.client.request(Method::POST, &path).body("{}")).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+    app.finish().await;
+}
