@@ -58,6 +58,36 @@ async fn a_throttled_provider_delays_a_call_and_costs_no_try() {
     app.finish().await;
 }
 
+/// Retries have a budget: those beyond it are put off, at no try, and a provider that fails is not asked twice as often.
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_beyond_the_budget_are_put_off_and_cost_no_try() {
+    let app = TestApp::start_with(TestOptions::default().set("SCRYON_STAGE_MAX_TRIES", "30")).await;
+    // Whatever it answers: else its circuit would spare it the retries.
+    app.database
+        .sql(
+            "insert into provider_circuits (engine, forced, forced_reason) values ('fake', 'closed', 'test')",
+            &[],
+        )
+        .await;
+    let (calls, failures) = (24, 40);
+    app.simulator.fail_next("transcribe", failures, Fault::Status(500, None));
+    let ids = futures_util::future::join_all((0..calls).map(|_| app.client.upload(unique_wav()))).await;
+    for id in ids {
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    }
+    let tries = "select sum(tries)::bigint from call_stages where stage = 'transcription'";
+    assert_eq!(
+        app.database.number(tries).await,
+        failures as i64,
+        "a try for each failure and for nothing else"
+    );
+    let put_off = "scryon_provider_put_off_total{engine=\"fake\"} ";
+    let metrics = app.metrics();
+    let count = metrics.lines().find_map(|l| l.strip_prefix(put_off)).unwrap().parse::<u32>().unwrap();
+    assert!(count > 0, "24 calls failed at once, and ten may be tried again at once");
+    app.finish().await;
+}
+
 /// The request was taken, its answer was lost: sent again under the same key, it is bought once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_connection_after_the_purchase_buys_once_where_keys_are_honoured() {

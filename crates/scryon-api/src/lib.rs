@@ -234,6 +234,7 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(voice::delete)),
         )
         .service(resource("/api/users/me/voice-profile/status").route(web::get().to(voice::status)))
+        .service(callbacks("/api/webhooks/deepgram/{call}").route(web::post().to(webhooks::deepgram)))
         .service(resource("/api/actions").route(web::get().to(actions::list)))
         .service(resource("/api/actions/{id}").route(web::patch().to(actions::set_status)))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::route_not_found()) }));

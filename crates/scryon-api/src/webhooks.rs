@@ -68,6 +68,18 @@ pub(crate) async fn lemonfox(
     app.take("lemonfox", job, None, &body, true).await
 }
 
+/// POST /api/webhooks/deepgram/{call}?run=&job=&exp=&sig=: the transcript itself.
+pub(crate) async fn deepgram(
+    app: Data<App>,
+    path: Path<String>,
+    query: Query<Parts>,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, ApiError> {
+    let body = whole(body)?;
+    let job = app.signed("deepgram", &path, &query)?;
+    app.take("deepgram", job, None, &body, true).await
+}
+
 /// POST /api/webhooks/assemblyai/{call}?run=&job=&exp=&sig=: a transcript ended; it is fetched from the provider.
 pub(crate) async fn assemblyai(
     app: Data<App>,

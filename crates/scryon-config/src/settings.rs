@@ -141,9 +141,9 @@ settings! {
         lemonfox_language: String = "LEMONFOX_LANGUAGE", "auto";
         /// Longest wait for an answer of Lemonfox. Long recordings are waited for longer: a minute and half their length.
         lemonfox_timeout: Seconds = "LEMONFOX_TIMEOUT_SECONDS", "180";
-        /// Whether Lemonfox is asked to call back with the transcript, so that no worker waits for it. Needs SCRYON_PUBLIC_BASE_URL and SCRYON_WEBHOOK_SECRET.
+        /// Whether Lemonfox and Deepgram are asked to call back with the transcript, so that no worker waits for it. Needs SCRYON_PUBLIC_BASE_URL and SCRYON_WEBHOOK_SECRET.
         transcription_callback: bool = "SCRYON_TRANSCRIPTION_CALLBACK_ENABLED", "false";
-        /// How long such a callback, or a job of AssemblyAI, is waited for; after that Lemonfox is asked once more, and its answer waited for.
+        /// How long such a callback, or a job of AssemblyAI, is waited for; after that Lemonfox or Deepgram is asked once more, and its answer waited for.
         transcription_callback_timeout: Minutes = "SCRYON_TRANSCRIPTION_CALLBACK_TIMEOUT_MINUTES", "30";
         /// Key for the transcription engine `openai`. A server that needs none takes any text.
         openai_api_key: Secret = "SCRYON_OPENAI_API_KEY", "", secret;

@@ -301,7 +301,7 @@ impl ProgramMetrics {
 
 impl ApiMetrics {
     fn start_at_zero(&self) {
-        for provider in ["assemblyai", "lemonfox", "pyannote"] {
+        for provider in ["assemblyai", "deepgram", "lemonfox", "pyannote"] {
             for outcome in CALLBACK_OUTCOMES {
                 self.callbacks.with_label_values(&[provider, outcome]);
             }

@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use scryon_blobs::{BlobError, BlobKey, Blobs, CallKeys, LocalCopy};
 use scryon_domain::failure::FailureCode;
 use scryon_domain::stage::StageKind;
-use scryon_providers::media::AudioFacts;
+use scryon_providers::media::{AudioFacts, Encoder};
 use scryon_providers::{Audio, AudioFile, Pieces};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,7 @@ pub struct StoredAudio {
     content_type: String,
     bytes: u64,
     details: AudioDetails,
+    encoder: Encoder,
 }
 
 impl StoredAudio {
@@ -68,7 +69,8 @@ impl StoredAudio {
             (None, None) => return Err(expired()),
         };
         let bytes = u64::try_from(bytes).unwrap_or_default();
-        Ok(Self { blobs: cx.deps.blobs.clone(), key: BlobKey::stored(&key), content_type, bytes, details })
+        let (blobs, encoder) = (cx.deps.blobs.clone(), cx.deps.encoder.clone());
+        Ok(Self { blobs, key: BlobKey::stored(&key), content_type, bytes, details, encoder })
     }
 }
 
@@ -108,6 +110,9 @@ impl Audio for StoredAudio {
     }
     async fn file(&self) -> std::io::Result<Box<dyn AudioFile>> {
         Ok(Box::new(CopyOnDisk(self.blobs.local_copy(&self.key).await.map_err(io_error)?)))
+    }
+    async fn smaller(&self) -> std::io::Result<Option<Box<dyn Audio>>> {
+        self.encoder.smaller(self).await
     }
 }
 

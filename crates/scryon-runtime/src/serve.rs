@@ -5,6 +5,7 @@ use std::sync::Arc;
 use scryon_domain::stage::StageKind;
 use scryon_metrics::WorkerMetrics;
 use scryon_providers::HttpClient;
+use scryon_providers::media::Encoder;
 use tracing::info;
 
 use crate::circuits::Circuits;
@@ -29,6 +30,7 @@ impl WorkerKit {
             store: ctx.store.clone(),
             blobs: ctx.blobs.clone(),
             circuits: Circuits::new(ctx.store.clone(), metrics.clone()),
+            encoder: Encoder::new(&ctx.config.audio),
             gates: Gates::new(ctx.config.engines.provider_rpm.clone(), metrics.clone()),
             metrics,
             switches: ctx.switches.clone(),

@@ -11,6 +11,7 @@ use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::CallId;
 use scryon_domain::stage::StageKind;
 use scryon_metrics::WorkerMetrics;
+use scryon_providers::media::Encoder;
 use scryon_store::{
     AnalysisEffects, JobEnd, JobIntent, Lease, OutputObject, StageEvent, StageOutput, Store, StoreError,
 };
@@ -200,6 +201,8 @@ pub struct StageDeps {
     pub switches: Switches,
     /// How many requests they get.
     pub gates: Gates,
+    /// For recordings that are larger than a provider takes.
+    pub encoder: Encoder,
     /// Named point at which a test build ends itself.
     pub crash_at: Option<Arc<str>>,
 }

@@ -112,7 +112,11 @@ impl EngineStage for Transcription {
     }
 
     fn submitted_event(&self, index: usize) -> Option<&'static str> {
-        (self.engines[index].info().name == "lemonfox").then_some("LEMONFOX_SUBMITTED")
+        match self.engines[index].info().name {
+            "lemonfox" => Some("LEMONFOX_SUBMITTED"),
+            "deepgram" => Some("DEEPGRAM_SUBMITTED"),
+            _ => None,
+        }
     }
 
     fn details(&self, raw: &RawTranscript) -> Value {

@@ -4,7 +4,7 @@ use reqwest::Method;
 use scryon_domain::callback::CallbackAddress;
 use scryon_domain::ids::{CallId, JobId};
 use scryon_testkit::{
-    CallbackFault, Fault, SANDBOX_SECRET, TestApp, TestOptions, eventually, unique_wav, unique_wav_of,
+    CallbackFault, Fault, SANDBOX_SECRET, TestApp, TestOptions, eventually, unique_wav, unique_wav_of, wav,
 };
 use uuid::Uuid;
 
@@ -133,4 +133,72 @@ async fn a_transcript_is_submitted_called_back_for_or_looked_at() {
         assert_eq!(called, usize::from(public));
         app.finish().await;
     }
+}
+
+/// 25 MB are what OpenAI takes, and a quarter of an hour of prepared audio is more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_too_large_for_an_engine_is_sent_in_fewer_bytes() {
+    let options = TestOptions::hosted()
+        .set("PYANNOTE_ENABLED", "false")
+        .set("SCRYON_TRANSCRIPTION_ENGINES", "openai")
+        .set("SCRYON_ANALYSIS_ENABLED", "false");
+    let app = TestApp::start_with(options).await;
+    let minutes = 15;
+    let audio = wav(1, 16_000, (0..16_000 * 60 * minutes).map(|n: i32| ((n % 160) * 100 - 8_000) as i16));
+    assert!(audio.len() > 25 << 20, "{} bytes", audio.len());
+    let id = app.client.upload(audio.clone()).await;
+    assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    assert_eq!(app.bought("openai.transcribe", &audio), 0, "the original was not sent");
+    let bought: Vec<usize> = app.simulator.purchases().iter().map(|p| p.count).collect();
+    assert_eq!(bought, [1]);
+    // It is paid for by its length, which stays.
+    let sql = "select units::float8 from provider_jobs where call_id = $1 and stage = 'transcription'";
+    let seconds: f64 = app.database.sql(sql, &[&id]).await[0].get(0);
+    assert!((seconds - f64::from(60 * minutes)).abs() < 1.0, "{seconds}");
+    app.finish().await;
+}
+
+/// Deepgram's callback is a transcript too, of a job that holds no worker; a callback that never comes is made up for.
+#[tokio::test(flavor = "multi_thread")]
+async fn deepgram_calls_back_and_is_asked_once_more_where_it_does_not() {
+    let app = TestApp::start_with(called_back().set("SCRYON_TRANSCRIPTION_ENGINES", "deepgram")).await;
+    for fault in [CallbackFault::Doubled, CallbackFault::BeforeAnswer, CallbackFault::Garbage] {
+        app.simulator.fail_next("deepgram.listen", 1, Fault::Callback(fault));
+        let audio = unique_wav_of(24);
+        let id = app.client.upload(audio.clone()).await;
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED", "{fault:?}");
+        let transcript = transcript(&app, id).await;
+        assert_eq!(transcript["pipeline"]["transcriptionProvider"], "deepgram");
+        assert_eq!(transcript["speakers"].as_array().unwrap().len(), 2, "{fault:?}");
+        assert_eq!(events(&app, id, "DEEPGRAM_SUBMITTED").await.len(), 1, "{fault:?}");
+        let useless = fault == CallbackFault::Garbage;
+        assert_eq!(app.bought("deepgram.listen", &audio), if useless { 2 } else { 1 }, "{fault:?}");
+        let speech: Vec<String> = purchases(&app, id)
+            .await
+            .into_iter()
+            .map(|(p, _)| p)
+            .filter(|p| p.contains("deepgram"))
+            .collect();
+        let once = ["transcription deepgram first succeeded"];
+        let twice = ["transcription deepgram first unknown", "transcription deepgram ambiguous succeeded"];
+        assert_eq!(speech, if useless { &twice[..] } else { &once[..] }, "{fault:?}");
+    }
+    let woken = "scryon_callbacks_total{outcome=\"woken\",provider=\"deepgram\"} 3";
+    eventually("callbacks to be counted", || async { app.metrics().contains(woken).then_some(()) }).await;
+    let address = CallbackAddress {
+        call: CallId(Uuid::new_v4()),
+        run_no: 1,
+        job: JobId(Uuid::new_v4()),
+        expires: i64::MAX,
+    };
+    for (path, status) in [
+        (address.signed("deepgram", "a guess"), 401),
+        // An address of another provider is not one of this.
+        (address.signed("lemonfox", SANDBOX_SECRET).replace("/lemonfox/", "/deepgram/"), 401),
+        (address.signed("deepgram", SANDBOX_SECRET), 204),
+    ] {
+        let answer = app.client.send(app.client.request(Method::POST, &path).body("{}")).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+    app.finish().await;
 }

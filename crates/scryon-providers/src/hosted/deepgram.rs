@@ -1,5 +1,9 @@
-//! Deepgram (deepgram.com), asked synchronously: the recording is the body itself, options are in the address.
-//! A recording with two channels is heard channel by channel, which tells its parties apart exactly.
+//! Deepgram (deepgram.com), asked for an answer or for a callback: the recording is the body itself, options are in the
+//! address. A recording with two channels is heard channel by channel, which tells its parties apart exactly. It signs
+//! no callback and keeps no result: as with Lemonfox the address is signed by us, and a job that is never called back
+//! for is asked for once more.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::Url;
@@ -8,11 +12,13 @@ use scryon_config::EngineSettings;
 use scryon_domain::raw::{RAW_SCHEMA_VERSION, RawSegment, RawTranscript, RawWord};
 use serde_json::Value;
 
+use super::callbacks::Callbacks;
 use super::languages::code_of;
-use super::upload::Upload;
-use super::{ANSWER_LIMIT, Key, USUAL_WAIT, answered, deadline, hosted, reading};
+use super::upload::{Upload, fitting, too_large};
+use super::{ANSWER_LIMIT, Key, USUAL_WAIT, deadline, hosted, priced, reading};
 use crate::engine::{
-    Audio, EngineInfo, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
+    Answer, Audio, CollectRequest, Collected, EngineInfo, ProviderError, Submitted, TranscriptionAnswer,
+    TranscriptionEngine, TranscriptionRequest,
 };
 use crate::http::HttpClient;
 
@@ -21,6 +27,10 @@ const NAME: &str = "deepgram";
 const LARGEST: u64 = 2_000_000_000;
 /// US dollars per minute by the beginning of a model's name; the dearer, multilingual rate.
 const PRICES: &[(&str, f64)] = &[("nova-3", 0.0058)];
+/// It calls back to these ports alone.
+const PORTS: &[u16] = &[80, 443, 8080, 8443];
+/// Between two looks into our own inbox, for a callback that woke nobody.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// The engine.
 #[derive(Debug)]
@@ -29,6 +39,9 @@ pub struct DeepgramEngine {
     http: HttpClient,
     url: String,
     key: Key,
+    callbacks: Option<Callbacks>,
+    /// How long a callback is waited for.
+    deadline: Duration,
 }
 
 impl DeepgramEngine {
@@ -39,17 +52,26 @@ impl DeepgramEngine {
         let base = &settings.deepgram_base_url.0;
         let usual = PRICES.iter().find(|(name, _)| model.starts_with(name)).map(|(_, price)| *price);
         let price = settings.prices.per_minute(NAME, &model).or(usual);
-        Ok(Self { info: hosted(NAME, model, base.clone(), price), http, url: format!("{base}/listen"), key })
+        let reachable = settings.public_base_url.as_deref().is_some_and(is_called);
+        Ok(Self {
+            info: hosted(NAME, model, base.clone(), price),
+            http,
+            url: format!("{base}/listen"),
+            key,
+            callbacks: Callbacks::new(NAME, settings)
+                .filter(|_| settings.transcription_callback && reachable),
+            deadline: settings.transcription_callback_timeout.0,
+        })
     }
 
-    async fn post(&self, audio: &dyn Audio) -> Result<Vec<u8>, ProviderError> {
-        if audio.bytes() > LARGEST {
-            let message = format!("{} bytes are more than it takes", audio.bytes());
-            return Err(ProviderError::Rejected { engine: NAME, message });
-        }
+    async fn post(&self, audio: &dyn Audio, callback: Option<String>) -> Result<Vec<u8>, ProviderError> {
+        let smaller = fitting(NAME, audio, |audio| too_large(audio, LARGEST)).await?;
+        let audio = smaller.as_deref().unwrap_or(audio);
         let unusable = |what: &str| ProviderError::Unavailable { engine: NAME, message: what.to_owned() };
-        let url = Url::parse_with_params(&self.url, options(&self.info.model, audio.channels()))
-            .map_err(|_| unusable("its address cannot be used"))?;
+        let mut options = options(&self.info.model, audio.channels());
+        options.extend(callback.map(|address| ("callback", address)));
+        let url =
+            Url::parse_with_params(&self.url, options).map_err(|_| unusable("its address cannot be used"))?;
         let mut token = HeaderValue::from_str(&format!("Token {}", self.key.0))
             .map_err(|_| unusable("its key cannot be sent"))?;
         token.set_sensitive(true);
@@ -64,6 +86,22 @@ impl DeepgramEngine {
             .body(upload.body(audio).await?);
         self.http.ask(NAME, request, ANSWER_LIMIT).await.map_err(|failure| upload.explain(failure).error)
     }
+}
+
+impl DeepgramEngine {
+    fn answer(&self, body: &[u8], audio: &dyn Audio) -> Result<Answer<RawTranscript>, ProviderError> {
+        let transcript = transcript(&self.info, body, audio.duration_seconds())?;
+        // Each channel that is heard is paid for.
+        let price = self.info.price_per_minute.map(|price| price * f64::from(transcript.channels));
+        Ok(priced(transcript, audio, price))
+    }
+}
+
+/// Whether it would call this address at all. One of this machine is that of a simulator, which is not so particular.
+fn is_called(base: &str) -> bool {
+    let Ok(url) = Url::parse(base) else { return false };
+    let here = matches!(url.host_str(), Some("127.0.0.1" | "localhost"));
+    here || url.port_or_known_default().is_some_and(|port| PORTS.contains(&port))
 }
 
 /// The options in the address. The model is always named: the provider's own default is its oldest.
@@ -188,11 +226,31 @@ impl TranscriptionEngine for DeepgramEngine {
         &self,
         request: TranscriptionRequest<'_>,
     ) -> Result<TranscriptionAnswer, ProviderError> {
-        let body = self.post(request.audio).await?;
-        let transcript = transcript(&self.info, &body, request.audio.duration_seconds())?;
-        // Each channel that is heard is paid for.
-        let price = self.info.price_per_minute.map(|price| price * f64::from(transcript.channels));
-        Ok(answered(transcript, request.audio, price))
+        let callbacks = self.callbacks.as_ref().filter(|_| !request.answer_now);
+        let address = callbacks.and_then(|callbacks| callbacks.address(&request));
+        let called_back = address.is_some();
+        let body = self.post(request.audio, address).await?;
+        if called_back {
+            let taken = reading::json(NAME, &body)?;
+            // Without results it is a job; its name is good for a question to their support.
+            if let (Some(name), true) = (reading::text(&taken["request_id"]), taken["results"].is_null()) {
+                let external_id = name.to_owned();
+                let submitted = Submitted { external_id, look_in: LOOK, deadline: self.deadline };
+                return Ok(TranscriptionAnswer::Submitted(submitted));
+            }
+        }
+        self.answer(&body, request.audio).map(|answer| TranscriptionAnswer::Done(Box::new(answer)))
+    }
+
+    fn answers_by_callback(&self) -> bool {
+        self.callbacks.is_some()
+    }
+
+    async fn collect(&self, request: CollectRequest<'_>) -> Result<Collected<RawTranscript>, ProviderError> {
+        let Some(body) = request.callback else { return Ok(Collected::Pending(LOOK)) };
+        // What came is no transcript, and nothing else will come.
+        let useless = |_| ProviderError::Overdue { engine: NAME };
+        self.answer(&body, request.audio).map(|a| Collected::Done(Box::new(a))).map_err(useless)
     }
 }
 

@@ -10,7 +10,7 @@ use scryon_domain::raw::RawTranscript;
 use serde_json::Value;
 
 use super::callbacks::Callbacks;
-use super::upload::Upload;
+use super::upload::{Upload, fitting, too_large};
 use super::{ANSWER_LIMIT, Key, deadline, hosted, languages, priced, whisper};
 use crate::engine::{
     Answer, Audio, CollectRequest, Collected, EngineInfo, ProviderError, Submitted, TranscriptionAnswer,
@@ -66,10 +66,9 @@ impl LemonfoxEngine {
     }
 
     async fn post(&self, audio: &dyn Audio, callback: Option<String>) -> Result<Vec<u8>, ProviderError> {
-        if audio.bytes() > LARGEST {
-            let message = format!("{} bytes are more than it takes", audio.bytes());
-            return Err(ProviderError::Rejected { engine: NAME, message });
-        }
+        let refusal = |audio: &dyn Audio| too_large(audio, LARGEST);
+        let smaller = fitting(NAME, audio, refusal).await?;
+        let audio = smaller.as_deref().unwrap_or(audio);
         let upload = Upload::default();
         let mut fields = fields(&self.info.model, self.language.as_deref());
         fields.extend(callback.map(|address| ("callback_url", address)));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use scryon_config::EngineSettings;
 
-use super::upload::{Upload, extension};
+use super::upload::{Upload, extension, fitting};
 use super::{ANSWER_LIMIT, Key, USUAL_WAIT, answered, deadline, hosted, languages, whisper};
 use crate::engine::{
     Audio, EngineInfo, ProviderError, TranscriptionAnswer, TranscriptionEngine, TranscriptionRequest,
@@ -186,10 +186,9 @@ impl TranscriptionEngine for OpenAiEngine {
         &self,
         request: TranscriptionRequest<'_>,
     ) -> Result<TranscriptionAnswer, ProviderError> {
-        let audio = request.audio;
-        if let Some(message) = refusal(self.abilities, audio.bytes(), audio.content_type()) {
-            return Err(ProviderError::Rejected { engine: NAME, message });
-        }
+        let refusal = |audio: &dyn Audio| refusal(self.abilities, audio.bytes(), audio.content_type());
+        let smaller = fitting(NAME, request.audio, refusal).await?;
+        let audio = smaller.as_deref().unwrap_or(request.audio);
         let body = self.ask(audio).await?;
         let transcript = whisper::transcript(&self.info, &body, audio.duration_seconds())?;
         Ok(answered(transcript, audio, self.info.price_per_minute))

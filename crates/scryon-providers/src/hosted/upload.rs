@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use futures_util::TryStreamExt;
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
+use tracing::info;
 
 use crate::engine::{Audio, ProviderError};
 use crate::http::Failure;
@@ -47,6 +48,33 @@ impl Upload {
             Some(kind) => ProviderError::Audio((*kind).into()).into(),
             None => failure,
         }
+    }
+}
+
+/// Why a recording of so many bytes is not sent as it is.
+pub(super) fn too_large(audio: &dyn Audio, largest: u64) -> Option<String> {
+    let bytes = audio.bytes();
+    (bytes > largest).then(|| format!("{bytes} bytes are more than it takes"))
+}
+
+/// The recording in fewer bytes where it does not fit as it is, and that does. `refusal` says why one does not.
+pub(super) async fn fitting(
+    engine: &'static str,
+    audio: &dyn Audio,
+    refusal: impl Fn(&dyn Audio) -> Option<String>,
+) -> Result<Option<Box<dyn Audio>>, ProviderError> {
+    let Some(message) = refusal(audio) else { return Ok(None) };
+    match audio.smaller().await? {
+        Some(smaller) if refusal(&*smaller).is_none() => {
+            info!(
+                provider = engine,
+                bytes = audio.bytes(),
+                sentBytes = smaller.bytes(),
+                "a recording is sent in fewer bytes: {message}"
+            );
+            Ok(Some(smaller))
+        }
+        _ => Err(ProviderError::Rejected { engine, message }),
     }
 }
 

@@ -105,13 +105,8 @@ pub(super) async fn permission<S: EngineStage>(
             },
         },
     };
-    if permit.is_none()
-        && sends(&claim)
-        && let Err(PutOff { wait, throttled }) = through_gate(cx, info, permit).await
-    {
-        // What was perhaps sent stays as it is.
-        let job = if let JobClaim::Mine { id } = claim { Some(id) } else { None };
-        return Ok(Permission::PutOff { job, wait, throttled });
+    if let Some(put_off) = put_off(cx, info, &claim, permit).await {
+        return Ok(put_off);
     }
     if claim == JobClaim::Raced {
         claim = begin().await?;
@@ -159,6 +154,22 @@ const fn sends(claim: &JobClaim) -> bool {
         claim,
         JobClaim::Mine { .. } | JobClaim::Unsettled { .. } | JobClaim::InFlight { owner_silent: true, .. }
     )
+}
+
+/// Asks the gate about a request that would follow from a purchase which is recorded already.
+async fn put_off(
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    claim: &JobClaim,
+    permit: &mut Option<Permit>,
+) -> Option<Permission> {
+    if permit.is_some() || !sends(claim) {
+        return None;
+    }
+    let PutOff { wait, throttled } = through_gate(cx, info, permit).await.err()?;
+    // What was perhaps sent stays as it is.
+    let job = if let JobClaim::Mine { id } = claim { Some(*id) } else { None };
+    Some(Permission::PutOff { job, wait, throttled })
 }
 
 /// Asks the circuit and the gate.

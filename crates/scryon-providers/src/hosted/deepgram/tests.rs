@@ -90,3 +90,17 @@ fn two_channels_are_heard_one_by_one() {
         assert!(!asked.contains("diarize="), "{asked}");
     }
 }
+
+#[test]
+fn only_addresses_that_it_calls_are_given_to_it() {
+    for (base, called) in [
+        ("https://calls.example.org", true),
+        ("https://calls.example.org:8443/x", true),
+        ("http://calls.example.org:8080", true),
+        ("https://calls.example.org:9443", false),
+        ("http://127.0.0.1:45123", true),
+        ("nowhere", false),
+    ] {
+        assert_eq!(is_called(base), called, "{base}");
+    }
+}
