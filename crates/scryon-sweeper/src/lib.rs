@@ -4,6 +4,7 @@
 mod counts;
 mod dead_letters;
 mod dispatch;
+mod copies;
 mod orphans;
 mod safety;
 mod sweep;

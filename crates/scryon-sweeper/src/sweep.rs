@@ -7,6 +7,7 @@ use scryon_store::{Aged, KEY_LIFETIME, StoreError, Tombstone};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::copies;
 use crate::safety::{self, SafetyError};
 use crate::{Sweeper, nap};
 
@@ -53,6 +54,7 @@ async fn once(sweeper: &Sweeper) -> Result<(), SafetyError> {
         }
     }
     bury(sweeper).await?;
+    copies::forget(sweeper).await?;
     safety::forget(sweeper).await?;
     Ok(expire(sweeper).await?)
 }
