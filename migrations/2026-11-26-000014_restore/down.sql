@@ -5,6 +5,7 @@ drop type stored_call;
 drop function restore_begin(text, timestamptz, int);
 drop function answers_expire(float8, int);
 drop function callback_keep(text, uuid, text, bytea, bytea);
+drop table provider_erasures;
 drop table erasure_receipts;
 drop index call_processing_events_age;
 drop table retention_marks;

@@ -74,6 +74,17 @@ create table erasure_receipts (
     providers        jsonb not null default '[]'
 );
 
+-- Copies at providers that can delete them. They wait while a hold is on.
+create table provider_erasures (
+    id            bigint generated always as identity primary key,
+    receipt_id    uuid not null,
+    engine        text not null,
+    external_id   text not null,
+    requested_at  timestamptz not null default now(),
+    done_at       timestamptz
+);
+create index provider_erasures_due on provider_erasures (id) where done_at is null;
+
 -- A callback of an earlier life is kept, and wakes nobody. What it says is found by whoever looks for it by itself.
 create function callback_keep(a_provider text, a_job uuid, a_external text, a_body bytea, a_sha256 bytea)
     returns void language sql as $$
@@ -151,7 +162,7 @@ create type stored_call as (
     call_id uuid, tenant_id text, user_id uuid, external_user_id text, title text, contact_name text, contact_id text,
     phone_number text, organization text, direction text, recorded_at timestamptz, duration_seconds float8,
     original_file_name text, client_reference text, metadata jsonb, created_at timestamptz, audio_key text, audio_type text,
-    audio_bytes bigint, audio_sha256 bytea, audio_details jsonb
+    audio_bytes bigint, audio_sha256 bytea, audio_details jsonb, idempotency_key text
 );
 
 -- Writes the rows of calls that only storage knows. They wait for admission behind live ones. Gives how many.
@@ -176,6 +187,11 @@ begin
     from unnest(calls) s;
     insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, created_at, run_no, details)
     select s.call_id, 'TEMP_AUDIO', s.audio_key, s.audio_type, s.audio_bytes, s.created_at, 0, s.audio_details from unnest(calls) s;
+    -- A client that never heard its 202 repeats the request, and must not make a second call.
+    insert into idempotency_keys (tenant_id, user_id, route, key, call_id, state, held_until, fingerprint, response, created_at)
+    select s.tenant_id, s.user_id, 'POST /api/calls/analyze', s.idempotency_key, s.call_id, 'DONE', s.created_at, s.audio_sha256,
+        jsonb_build_object('callId', s.call_id, 'id', s.call_id, 'status', 'QUEUED'), s.created_at
+    from unnest(calls) s where s.idempotency_key is not null and s.created_at > now() - interval '24 hours' on conflict do nothing;
     insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status)
     select s.call_id, s.tenant_id, s.user_id, 0, 'RESTORED', 'COMPLETED' from unnest(calls) s;
     insert into call_count_deltas (kind, label) select 'uploaded', coalesce(s.direction, 'UNKNOWN') from unnest(calls) s;
@@ -206,6 +222,9 @@ begin
             select jsonb_array_elements(e.providers) as p
             union select to_jsonb(j.engine) from provider_jobs j where j.call_id = any(ids) and j.sends > 0) x)
         where e.id = a_receipt;
+    insert into provider_erasures (receipt_id, engine, external_id)
+        select a_receipt, j.engine, j.external_id from provider_jobs j
+        where j.call_id = any(ids) and j.engine = 'assemblyai' and j.external_id is not null;
     delete from call_records c where c.id = any(ids);
     return cardinality(ids);
 end $$;

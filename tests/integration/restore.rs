@@ -334,3 +334,83 @@ async fn a_restore_writes_over_nothing_and_takes_no_damaged_backup() {
     forget_backups(&app);
     app.finish().await;
 }
+
+/// Calls of the backup, and of those that came in after it. `RESTORE_CALLS` asks for more, by hand.
+fn how_many() -> (i64, usize) {
+    let calls = std::env::var("RESTORE_CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
+    (calls, 500)
+}
+
+/// As many finished calls as a pipeline leaves: a call has 5 artifacts, 5 stages, 8 lines of its log, 3 purchases.
+async fn fill(app: &TestApp, calls: i64) {
+    let client = app.database.client().await;
+    client
+        .batch_execute(&format!(
+            "insert into users (id, tenant_id, external_user_id, stored_at) values ('00000000-0000-0000-0000-00000000000a', 'default', 'many', now());
+             insert into call_records (id, tenant_id, user_id, status, finished_at, title, contact_name, short_summary, duration_seconds,
+                 original_file_name, audio_sha256, run_no, completed_run, stages_done)
+             select gen_random_uuid(), 'default', '00000000-0000-0000-0000-00000000000a', 'COMPLETED', now(), 'Call number ' || n, 'Contact ' || n,
+                 repeat('What was said and what is to be done. ', 8), 300, 'call-' || n || '.m4a', pg_catalog.sha256(n::text::bytea), 1, 1, 31
+             from generate_series(1, {calls}) n;
+             insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
+             select c.id, t.t, format('tenants/default/users/%s/calls/%s/r1/%s.%s.json', c.user_id, c.id, lower(t.t), c.id), 'application/json', 1000, 1
+             from call_records c cross join unnest(array['RAW_TRANSCRIPT_JSON', 'DIARIZATION_JSON', 'NORMALIZED_TRANSCRIPT_JSON',
+                 'ANALYSIS_JSON']) t (t);
+             insert into call_stages (call_id, run_no, stage, tenant_id, state, starts, outcomes, engine, finished_at, started_at)
+             select c.id, 1, s.s, 'default', 'SUCCEEDED', 1, 1, 'fake', now(), now() from call_records c
+             cross join unnest(array['preprocessing', 'transcription', 'diarization', 'assembly', 'analysis']) s (s);
+             insert into call_processing_events (call_id, tenant_id, user_id, run_no, stage, status, provider, duration_ms)
+             select c.id, 'default', c.user_id, 1, 'TRANSCRIBED', 'COMPLETED', 'fake', 1234 from call_records c cross join generate_series(1, 8);
+             insert into provider_jobs (id, tenant_id, stage, engine, params_hash, audio_sha256, purchase_no, state, cause, call_id, run_no)
+             select gen_random_uuid(), 'default', s.s, 'fake', pg_catalog.sha256('p'), c.audio_sha256, 1, 'succeeded', 'first', c.id, 1
+             from call_records c cross join unnest(array['transcription', 'diarization', 'analysis']) s (s);
+             analyze"
+        ))
+        .await
+        .unwrap();
+}
+
+/// Recordings with their descriptions, as uploads leave them. The user is one whom storage does not know.
+async fn put_uploads(app: &TestApp, calls: usize) {
+    let user = Uuid::from_u128(10);
+    for n in 0..calls {
+        let id = Uuid::now_v7();
+        let prefix = format!("tenants/default/users/{user}/calls/{id}/temp/");
+        let audio = format!("{prefix}audio.wav");
+        let described = json!({"version": 2, "callId": id, "tenantId": "default", "userId": user, "acceptedAt": Utc::now(),
+            "contentType": "audio/wav", "audioKey": audio, "byteSize": 4, "sha256": "00".repeat(32), "direction": "UNKNOWN",
+            "title": format!("Late {n}")});
+        for (key, body) in [
+            (audio.clone(), b"RIFF".to_vec()),
+            (format!("{prefix}call.json"), described.to_string().into_bytes()),
+        ] {
+            app.context.blobs.put(&scryon_blobs::BlobKey::stored(&key), body).await.unwrap();
+        }
+    }
+}
+
+/// What a restore of many calls takes, by its parts. `docs/backup.md` says how it grows.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_are_restored_in_the_time_that_the_manual_says() {
+    let (calls, late) = how_many();
+    let mut app = TestApp::start_with(
+        TestOptions::default().parts(Parts::API).set("SCRYON_BACKUP_LOCAL_PATH", tempfile_path()),
+    )
+    .await;
+    fill(&app, calls).await;
+    let (code, backup) = scryon(&app, &["backup"]).await;
+    assert_eq!((code, backup["calls"].as_i64()), (0, Some(calls)));
+    put_uploads(&app, late).await;
+    let (fresh, restored) = lose_and_restore(&mut app, "latest").await;
+    assert_eq!(restored["counts"]["rows"]["calls"], calls, "{restored}");
+    assert_eq!(restored["counts"]["rebuilt"], late, "{restored}");
+    assert_eq!(fresh.number("select count(*) from call_records").await, calls + late as i64);
+    println!(
+        "{calls} calls: backup {} bytes in {} s, restore {} s",
+        backup["bytes"], backup["seconds"], restored["rtoSeconds"]
+    );
+    let took = restored["rtoSeconds"].as_f64().unwrap();
+    assert!(took < 60.0 + 0.002 * calls as f64, "{calls} calls took {took} s");
+    app.database = fresh;
+    end(app).await;
+}

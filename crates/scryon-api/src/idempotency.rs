@@ -120,6 +120,11 @@ impl Hold {
         hold
     }
 
+    /// The key itself.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The key as the call's insert completes it.
     pub(crate) fn completed(&self, response: Value) -> scryon_store::CompletedKey {
         scryon_store::CompletedKey { route: self.route, key: self.key.clone(), response }

@@ -401,7 +401,8 @@ async fn store_call(
 ) -> Result<Value, ApiError> {
     let Accepted { mut call, writer, media, hold } = accepted;
     let description = keys.call_json();
-    let describe = app.blobs.put(&description, call_json(call_id, owner, &call, media, &writer));
+    let body = call_json(call_id, owner, &call, media, &Beside { audio: &writer, hold: hold.as_ref() });
+    let describe = app.blobs.put(&description, body);
     let (written, described) = tokio::join!(writer.finish(), describe);
     let written: Written = match (written, described) {
         (Ok(written), Ok(_)) => written,
@@ -453,14 +454,21 @@ async fn store_call(
     Ok(response)
 }
 
+/// What belongs to an upload besides its call.
+struct Beside<'a> {
+    audio: &'a BlobWriter,
+    hold: Option<&'a Hold>,
+}
+
 /// What is needed to rebuild the row from storage alone (`scryon restore`). It lies beside the recording and leaves with it.
 fn call_json(
     call_id: CallId,
     owner: &Owner,
     call: &NewCall,
     media: MediaType,
-    audio: &BlobWriter,
+    beside: &Beside<'_>,
 ) -> Vec<u8> {
+    let Beside { audio, hold } = beside;
     let document = json!({
         "version": 2,
         "callId": call_id,
@@ -473,6 +481,7 @@ fn call_json(
         "sha256": hex::encode(audio.sha256()),
         "audioDetails": call.audio_details,
         "lane": Lane::Live,
+        "idempotencyKey": hold.map(Hold::key),
         "title": call.title,
         "contactName": call.contact_name,
         "contactId": call.contact_id,

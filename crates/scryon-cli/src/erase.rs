@@ -117,6 +117,13 @@ async fn show(output: &Output, store: &Store, id: Uuid) -> Result<u8, Failure> {
         time(receipt.completed_at),
         receipt.objects_deleted
     ))?;
+    if receipt.provider_copies > 0 {
+        output.line(&format!(
+            "provider copies   {} deleted, {} to be deleted by the sweeper",
+            receipt.provider_copies - receipt.provider_copies_left,
+            receipt.provider_copies_left
+        ))?;
+    }
     for copy in &copies {
         output.line(&format!(
             "at {:<14} {}",
@@ -127,7 +134,7 @@ async fn show(output: &Output, store: &Store, id: Uuid) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// What is known about the copies at a provider, which we have no way to delete.
+/// What is known about the copies at a provider.
 fn copies_at(engine: &str) -> &'static str {
     match engine {
         "pyannote" => {
@@ -137,7 +144,7 @@ fn copies_at(engine: &str) -> &'static str {
             "Lemonfox says that it keeps no recordings after their transcription; it offers no deletion"
         }
         "assemblyai" => {
-            "transcripts stay at AssemblyAI until they are deleted there (DELETE /v2/transcript/{id}, or its retention setting)"
+            "recordings and transcripts are deleted there by the sweeper, which needs SCRYON_ASSEMBLYAI_API_KEY"
         }
         "deepgram" => {
             "Deepgram keeps nothing unless the account takes part in its model improvement programme; it offers no deletion"

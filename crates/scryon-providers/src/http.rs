@@ -50,6 +50,9 @@ const KNOWN: &[&str] = &[
     "TOO_MANY_REQUESTS",
 ];
 
+/// Wait for a deletion at a provider.
+const FORGET: Duration = Duration::from_secs(20);
+
 /// A client with connection reuse; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
@@ -85,6 +88,28 @@ impl HttpClient {
     /// A PUT request to fill.
     pub fn put(&self, url: String) -> RequestBuilder {
         self.client.put(url)
+    }
+
+    /// Has a provider delete something; what it does not know any more is deleted.
+    pub(crate) async fn forget(
+        &self,
+        engine: &'static str,
+        url: String,
+        key: reqwest::header::HeaderValue,
+    ) -> Result<(), ProviderError> {
+        let request = self.client.delete(url).timeout(FORGET).header(reqwest::header::AUTHORIZATION, key);
+        let gone = |status: StatusCode| {
+            status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+        };
+        match request.send().await {
+            Ok(response) if gone(response.status()) => Ok(()),
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers().clone());
+                let body = beginning(response).await;
+                Err(refused(engine, status, &headers, &body, Utc::now()).error)
+            }
+            Err(error) => Err(ProviderError::Transient { engine, message: plain(&error) }),
+        }
     }
 
     /// Counts tokens of a language model, as the provider counted them.

@@ -45,10 +45,29 @@ pub struct Receipt {
     /// Engines that were sent recordings or transcripts.
     #[diesel(sql_type = Jsonb)]
     pub providers: Value,
+    /// Copies at providers that can delete them: all, and those that are still there.
+    #[diesel(sql_type = BigInt)]
+    pub provider_copies: i64,
+    #[diesel(sql_type = BigInt)]
+    pub provider_copies_left: i64,
+}
+
+/// A copy at a provider that is to be deleted there.
+#[derive(Debug, Clone, diesel::QueryableByName)]
+pub struct ProviderCopy {
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    #[diesel(sql_type = Text)]
+    pub engine: String,
+    #[diesel(sql_type = Text)]
+    pub external_id: String,
 }
 
 const RECEIPT: &str = "select id, subject, tenant_id, subject_id, reason, requested_by, requested_at, rows_deleted, rows_deleted_at,
-         objects_deleted, completed_at, providers from erasure_receipts where id = $1";
+         objects_deleted, completed_at, providers,
+         (select count(*) from provider_erasures p where p.receipt_id = e.id) as provider_copies,
+         (select count(*) from provider_erasures p where p.receipt_id = e.id and p.done_at is null) as provider_copies_left
+     from erasure_receipts e where id = $1";
 
 const BEGIN_USER: &str = "with found as (select u.id, u.tenant_id from users u where u.id::text = $1 or u.external_user_id = $1 or u.email = $1),
      stopped as (update users set account_status = 'DISABLED', updated_at = now() where id in (select id from found)
@@ -116,6 +135,19 @@ impl Store {
     pub async fn erasure_subject(&self, receipt: Uuid) -> Result<(), StoreError> {
         let sql = "select erase_subject($1)";
         self.execute(Statement::new(sql).bind(Bind::Uuid(Some(receipt)))).await.map(|_| ())
+    }
+
+    /// Copies at providers that are to be deleted there.
+    pub async fn provider_copies_due(&self, batch: i32) -> Result<Vec<ProviderCopy>, StoreError> {
+        let sql = "select id, engine, external_id from provider_erasures
+             where done_at is null and not exists (select 1 from holds) order by id limit $1";
+        self.rows(Statement::new(sql).bind(batch)).await
+    }
+
+    /// The provider has deleted it.
+    pub async fn provider_copy_gone(&self, copy: &ProviderCopy) -> Result<(), StoreError> {
+        let sql = "update provider_erasures set done_at = now() where id = $1";
+        self.execute(Statement::new(sql).bind(copy.id)).await.map(|_| ())
     }
 
     /// The receipt of an erasure.

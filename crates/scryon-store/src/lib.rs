@@ -48,7 +48,7 @@ pub use db::{Store, StoreError, StoreSettings};
 pub use dead_letters::{DeadLetter, DeadLetterRow};
 pub use dispatch::{Announced, CallCount, Due, LEADERSHIP, Paused};
 pub use doctor::{Inputs, PromisedArtifact};
-pub use erasure::{ErasureBegin, Receipt, Subject};
+pub use erasure::{ErasureBegin, ProviderCopy, Receipt, Subject};
 pub use finish::{
     Advanced, AnalysisEffects, Continuation, JobSettlement, OutputObject, StageEvent, StageOutput,
 };

@@ -1,6 +1,7 @@
 //! Dispatcher and sweeps. Rows decide and messages only wake up: this program makes sure that every row
 //! that waits is announced, whatever became of its message. Several may run; one leads.
 
+mod copies;
 mod counts;
 mod dead_letters;
 mod dispatch;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::copies;
 use crate::safety::{self, SafetyError};
 use crate::{Sweeper, nap};
 
@@ -86,6 +87,7 @@ async fn once(sweeper: &Sweeper) -> Result<Value, SafetyError> {
     // Nothing is buried before storage knows of the erasure: what was deleted a moment ago shall go with this sweep.
     safety::record(sweeper).await?;
     let objects = bury(sweeper).await?;
+    copies::forget(sweeper).await?;
     safety::forget(sweeper).await?;
     expire(sweeper).await?;
     Ok(json!({"audioExpired": expired, "objectsDeleted": objects, "staleCalls": stale}))

@@ -53,6 +53,7 @@ struct CallJson {
     byte_size: Option<u64>,
     sha256: Option<String>,
     audio_details: Option<Value>,
+    idempotency_key: Option<String>,
     title: Option<String>,
     contact_name: Option<String>,
     contact_id: Option<String>,
@@ -164,6 +165,7 @@ impl<'a> Rebuild<'a> {
             "metadata": call.metadata, "created_at": call.accepted_at, "audio_key": call.audio_key,
             "audio_type": call.content_type, "audio_bytes": call.byte_size,
             "audio_sha256": call.sha256.map(|hash| format!("\\x{hash}")), "audio_details": call.audio_details,
+            "idempotency_key": call.idempotency_key,
         }))
     }
 }

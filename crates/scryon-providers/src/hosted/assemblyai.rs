@@ -59,14 +59,23 @@ impl AssemblyAiEngine {
         Ok(Self { info, http, base, key, callbacks, timeout })
     }
 
+    /// Deletes a transcript, and the recording with it.
+    pub async fn forget(&self, transcript: &str) -> Result<(), ProviderError> {
+        self.http.forget(NAME, format!("{}/v2/transcript/{transcript}", self.base), self.header()?).await
+    }
+
     /// The key stands in its header by itself.
-    async fn send(&self, request: RequestBuilder) -> Result<Value, ProviderError> {
+    fn header(&self) -> Result<HeaderValue, ProviderError> {
         let mut key = HeaderValue::from_str(&self.key.0).map_err(|_| ProviderError::Unavailable {
             engine: NAME,
             message: "its key cannot be sent".to_owned(),
         })?;
         key.set_sensitive(true);
-        let body = self.http.send(NAME, request.header(AUTHORIZATION, key), ANSWER_LIMIT).await?;
+        Ok(key)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value, ProviderError> {
+        let body = self.http.send(NAME, request.header(AUTHORIZATION, self.header()?), ANSWER_LIMIT).await?;
         reading::json(NAME, &body)
     }
 

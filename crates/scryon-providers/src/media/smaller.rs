@@ -39,7 +39,7 @@ impl Encoder {
         match run_on_core(&self.ffmpeg, arguments(original.path(), output.path()), limit).await {
             Ok(_) => {}
             Err(ToolError::Missing { .. } | ToolError::Failed { .. }) => return Ok(None),
-            Err(error @ (ToolError::TimedOut { .. } | ToolError::Run { .. })) => {
+            Err(error @ (ToolError::TimedOut { .. } | ToolError::Crashed { .. } | ToolError::Run { .. })) => {
                 return Err(std::io::Error::other(error.to_string()));
             }
         }
