@@ -20,6 +20,7 @@ mod providers;
 mod queue;
 mod retention;
 mod schema;
+mod search;
 mod telemetry;
 mod uploads;
 mod voices;

@@ -11,8 +11,8 @@ mod voice;
 pub use prices::{Price, Prices, Rate};
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
-    ApiSettings, AudioSettings, EngineSettings, ServerSettings, StorageSettings, SweeperSettings,
-    TelemetrySettings, VoiceSettings, WorkerSettings,
+    ApiSettings, AudioSettings, EngineSettings, SearchSettings, ServerSettings, StorageSettings,
+    SweeperSettings, TelemetrySettings, VoiceSettings, WorkerSettings,
 };
 
 /// Everything that can be set.
@@ -24,6 +24,7 @@ pub struct Config {
     pub audio: AudioSettings,
     pub engines: EngineSettings,
     pub voice: VoiceSettings,
+    pub search: SearchSettings,
     pub workers: WorkerSettings,
     pub sweeper: SweeperSettings,
     pub telemetry: TelemetrySettings,
@@ -60,9 +61,6 @@ const LATER_NAMES: &[&str] = &[
     "SCRYON_AUTH_AUDIENCE",
     "SCRYON_AUTH_JWKS_URL",
     "SCRYON_ADMIN_ALLOWED_EMAILS",
-    "SCRYON_EMBEDDING_ENABLED",
-    "SCRYON_EMBEDDING_MODEL",
-    "SCRYON_EMBEDDING_TIMEOUT_SECONDS",
     "SCRYON_TRACING_ENABLED",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_TRACES_SAMPLER_ARG",
@@ -77,6 +75,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         AudioSettings::ENTRIES,
         EngineSettings::ENTRIES,
         VoiceSettings::ENTRIES,
+        SearchSettings::ENTRIES,
         WorkerSettings::ENTRIES,
         SweeperSettings::ENTRIES,
         TelemetrySettings::ENTRIES,
@@ -96,6 +95,7 @@ impl Config {
             audio: AudioSettings::read(env)?,
             engines: EngineSettings::read(env)?,
             voice: VoiceSettings::read(env)?,
+            search: SearchSettings::read(env)?,
             workers: WorkerSettings::read(env)?,
             sweeper: SweeperSettings::read(env)?,
             telemetry: TelemetrySettings::read(env)?,
@@ -126,6 +126,9 @@ impl Config {
             );
         }
         self.voice.check(engines)?;
+        if self.search.embedding_enabled && engines.llm_api_key.0.is_empty() {
+            return conflict("SCRYON_EMBEDDING_ENABLED=true needs LLM_API_KEY");
+        }
         if self.telemetry.crash_at.is_some() && !cfg!(debug_assertions) {
             return conflict("SCRYON_CRASH_AT works in test builds only");
         }

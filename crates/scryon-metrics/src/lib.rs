@@ -211,6 +211,12 @@ catalogue! {
         objects_deleted: IntCounter = "scryon_storage_objects_deleted_total" [];
         /// Calls that have objects in storage and no row, as the last look found them.
         orphans: IntGauge = "scryon_storage_orphans" [];
+        /// Calls that came into the search index, or came into it again.
+        search_indexed: IntCounter = "scryon_search_calls_indexed_total" [];
+        /// Calls that got embeddings; 0 while they are off.
+        search_embedded: IntCounter = "scryon_search_calls_embedded_total" [];
+        /// Tokens of calls' embeddings; 0 while they are off.
+        embedding_tokens: IntCounter = "scryon_embedding_tokens_total" [];
         /// Messages nobody could use, copied into `dead_letters`.
         dead_letters: IntCounter = "scryon_dead_letters_total" [];
     }

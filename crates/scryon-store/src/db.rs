@@ -391,6 +391,7 @@ binds! {
     Uuids(Vec<Uuid>) => sql_types::Array<sql_types::Uuid>,
     Texts(Vec<String>) => sql_types::Array<sql_types::Text>,
     Ints(Vec<i32>) => sql_types::Array<sql_types::Integer>,
+    Floats(Vec<f32>) => sql_types::Array<sql_types::Float>,
 }
 
 macro_rules! bind_plain {

@@ -22,6 +22,7 @@ mod migrate;
 mod orphans;
 mod outcome;
 mod retention;
+mod search;
 mod users;
 mod vault;
 mod voices;
@@ -50,6 +51,10 @@ pub use lease::{
 };
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
 pub use retention::Tombstone;
+pub use search::{
+    DueEmbedding, DueSearch, EmbeddingJob, LONGEST_QUERY, NewEmbedding, SearchCounts, SearchText, Vector,
+    indexable,
+};
 pub use users::User;
 pub use vault::{Sealed, Vault, VaultError};
 pub use voices::{ActiveVoice, NewVoice, VoiceRow, voice_place};

@@ -4,7 +4,9 @@
 mod counts;
 mod dead_letters;
 mod dispatch;
+mod embeddings;
 mod orphans;
+mod search;
 mod sweep;
 
 use std::sync::Arc;
@@ -56,6 +58,8 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
         sweep::sweep(&sweeper),
         orphans::sweep(&sweeper),
         counts::count(&sweeper),
+        search::index(&sweeper),
+        embeddings::embed(&sweeper),
         beats,
     );
     letters.close().await;
