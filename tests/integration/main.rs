@@ -26,6 +26,7 @@ mod queue;
 mod restore;
 mod retention;
 mod schema;
+mod search;
 mod telemetry;
 mod uploads;
 mod voices;

@@ -37,7 +37,7 @@ pub(crate) struct ListQuery {
 /// A line of the list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ListItem {
+pub(crate) struct ListItem {
     id: Uuid,
     call_id: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ mod identity;
 mod keys;
 mod metadata;
 mod request_id;
+mod search;
 mod throttle;
 mod upload;
 mod voice;
@@ -71,6 +72,8 @@ pub(crate) struct App {
     epoch: Epoch,
     /// Absent while voice profiles are off.
     voice: Option<voice::Voice>,
+    /// Absent while embeddings are off.
+    meaning: Option<search::Meaning>,
     limits: Limits,
     /// A point at which a test build ends itself.
     crash_at: Option<String>,
@@ -161,6 +164,7 @@ fn app(ctx: &Context) -> Result<App, ProgramError> {
         epoch: ctx.queue.epoch.clone(),
         admission: Admission::new(config.sweeper.tenant_max_in_flight.0),
         voice: voice::Voice::new(config).map_err(ProgramError::Setup)?,
+        meaning: search::Meaning::new(config).map_err(ProgramError::Setup)?,
         limits: Limits {
             file: config.api.max_file_size.0,
             request: config.api.max_request_size.0,
@@ -209,6 +213,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/actuator/health/readiness").route(web::get().to(health::actuator_ready)))
         .service(resource("/api/calls/analyze").route(web::post().to(upload::analyze)))
         .service(resource("/api/calls/status").route(web::get().to(calls::status)))
+        .service(resource("/api/calls/search").route(web::get().to(search::search)))
+        .service(resource("/api/calls/search/backfill").route(web::post().to(search::backfill)))
+        .service(resource("/api/calls/search/status").route(web::get().to(search::status)))
         .service(resource("/api/calls").route(web::get().to(calls::list)))
         .service(
             resource("/api/calls/{id}")

@@ -15,8 +15,8 @@ pub use prices::{Price, Prices, Rate};
 pub use rates::RequestRates;
 pub use registry::{ConfigError, Entry, Env, ProcessEnv};
 pub use settings::{
-    ApiSettings, AudioSettings, BackupSettings, EngineSettings, RetentionSettings, ServerSettings,
-    StorageSettings, SweeperSettings, TelemetrySettings, VoiceSettings, WorkerSettings,
+    ApiSettings, AudioSettings, BackupSettings, EngineSettings, RetentionSettings, SearchSettings,
+    ServerSettings, StorageSettings, SweeperSettings, TelemetrySettings, VoiceSettings, WorkerSettings,
 };
 
 /// Everything that can be set.
@@ -28,6 +28,7 @@ pub struct Config {
     pub audio: AudioSettings,
     pub engines: EngineSettings,
     pub voice: VoiceSettings,
+    pub search: SearchSettings,
     pub workers: WorkerSettings,
     pub sweeper: SweeperSettings,
     pub retention: RetentionSettings,
@@ -68,9 +69,6 @@ const LATER_NAMES: &[&str] = &[
     "SCRYON_AUTH_AUDIENCE",
     "SCRYON_AUTH_JWKS_URL",
     "SCRYON_ADMIN_ALLOWED_EMAILS",
-    "SCRYON_EMBEDDING_ENABLED",
-    "SCRYON_EMBEDDING_MODEL",
-    "SCRYON_EMBEDDING_TIMEOUT_SECONDS",
     "SCRYON_TRACING_ENABLED",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_TRACES_SAMPLER_ARG",
@@ -85,6 +83,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         AudioSettings::ENTRIES,
         EngineSettings::ENTRIES,
         VoiceSettings::ENTRIES,
+        SearchSettings::ENTRIES,
         WorkerSettings::ENTRIES,
         SweeperSettings::ENTRIES,
         RetentionSettings::ENTRIES,
@@ -106,6 +105,7 @@ impl Config {
             audio: AudioSettings::read(env)?,
             engines: EngineSettings::read(env)?,
             voice: VoiceSettings::read(env)?,
+            search: SearchSettings::read(env)?,
             workers: WorkerSettings::read(env)?,
             sweeper: SweeperSettings::read(env)?,
             retention: RetentionSettings::read(env)?,
@@ -142,6 +142,9 @@ impl Config {
             );
         }
         self.voice.check(engines)?;
+        if self.search.embedding_enabled && engines.llm_api_key.0.is_empty() {
+            return conflict("SCRYON_EMBEDDING_ENABLED=true needs LLM_API_KEY");
+        }
         if self.telemetry.crash_at.is_some() && !cfg!(debug_assertions) {
             return conflict("SCRYON_CRASH_AT works in test builds only");
         }

@@ -245,6 +245,20 @@ settings! {
 }
 
 settings! {
+    /// Search over calls.
+    "Search" SearchSettings {
+        /// Calls that come into the search index at once, once a second while other calls are in flight; as fast as it goes otherwise. 0: no call is indexed.
+        batch: Count<0, 5000> = "SCRYON_SEARCH_BATCH", "100";
+        /// Whether calls are found by meaning as well as by words. Needs LLM_API_KEY, and a server at LLM_BASE_URL that has embeddings.
+        embedding_enabled: bool = "SCRYON_EMBEDDING_ENABLED", "false";
+        /// Model that makes embeddings. With another one older embeddings are of no use; `POST /api/calls/search/backfill` makes them anew.
+        embedding_model: String = "SCRYON_EMBEDDING_MODEL", "text-embedding-3-small";
+        /// Longest wait for embeddings of a call; a search waits for at most 5 seconds.
+        embedding_timeout: Seconds = "SCRYON_EMBEDDING_TIMEOUT_SECONDS", "30";
+    }
+}
+
+settings! {
     /// Workers.
     "Workers" WorkerSettings {
         /// Stages this worker works on; empty means all that its program knows.

@@ -245,6 +245,12 @@ catalogue! {
         restore_rpo: Gauge = "scryon_restore_rpo_seconds" [];
         /// Of the last restore: seconds that it took.
         restore_rto: Gauge = "scryon_restore_rto_seconds" [];
+        /// Calls that came into the search index, or came into it again.
+        search_indexed: IntCounter = "scryon_search_calls_indexed_total" [];
+        /// Calls that got embeddings; 0 while they are off.
+        search_embedded: IntCounter = "scryon_search_calls_embedded_total" [];
+        /// Tokens of calls' embeddings; 0 while they are off.
+        embedding_tokens: IntCounter = "scryon_embedding_tokens_total" [];
         /// Messages nobody could use, copied into `dead_letters`.
         dead_letters: IntCounter = "scryon_dead_letters_total" [];
     }

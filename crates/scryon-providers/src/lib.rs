@@ -19,7 +19,7 @@ pub use engine::{
 };
 pub use fake::FakeEngine;
 pub use hosted::{
-    AssemblyAiEngine, DeepgramEngine, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine,
+    AssemblyAiEngine, DeepgramEngine, Embedder, LemonfoxEngine, LlmEngine, OpenAiEngine, PyannoteEngine,
     VoiceprintState,
 };
 pub use http::HttpClient;

@@ -99,6 +99,8 @@ pub struct HostedOptions {
     pub openai_too_large_status: u16,
     /// Form of `x-ratelimit-reset-*`.
     pub openai_reset: ResetForm,
+    /// Texts that mean what other texts say: each pair's first has the embedding of its second.
+    pub openai_meanings: Vec<(String, String)>,
     /// How long a pyannote job stays in each of `created`, `pending` and `running`.
     pub pyannote_step_ms: u64,
     /// How long the output of a pyannote job is kept after its end.
@@ -159,6 +161,7 @@ impl Default for HostedOptions {
             openai_max_bytes: 25 << 20,
             openai_too_large_status: 413,
             openai_reset: ResetForm::Duration,
+            openai_meanings: Vec::new(),
             pyannote_step_ms: 100,
             pyannote_output_ms: DAY_MS,
             pyannote_upload_ms: 3_600_000,

@@ -152,14 +152,21 @@ pub struct ListPosition {
     pub id: Uuid,
 }
 
-const LIST: &str = "select c.id, c.title, c.original_file_name, c.contact_name, c.direction, c.status, c.duration_seconds, c.created_at,
+/// Lines of the list, of all calls.
+pub(crate) const LIST_ITEMS: &str = "select c.id, c.title, c.original_file_name, c.contact_name, c.direction, c.status, c.duration_seconds, c.created_at,
          c.short_summary, c.tags, c.scryon_contact_id, coalesce(i.n, 0) as action_item_count, i.first_title as first_action_title
      from call_records c left join lateral (
          select count(*)::int as n, (array_agg(a.title order by a.created_at, a.id))[1] as first_title
-         from action_items a where a.call_record_id = c.id and a.status <> 'DISMISSED') i on true
+         from action_items a where a.call_record_id = c.id and a.status <> 'DISMISSED') i on true";
+
+static LIST: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+    format!(
+        "{LIST_ITEMS}
      where c.tenant_id = $1 and c.user_id = $2 and ($3::text is null or c.status = $3)
        and ($4::timestamptz is null or (c.created_at, c.id) < ($4, $5))
-     order by c.created_at desc, c.id desc limit $6 offset $7";
+     order by c.created_at desc, c.id desc limit $6 offset $7"
+    )
+});
 
 /// One call, whole.
 #[derive(Debug, Clone, diesel::QueryableByName)]
@@ -327,7 +334,7 @@ impl Store {
         offset: i64,
     ) -> Result<Vec<CallListRow>, StoreError> {
         self.rows(
-            Statement::new(LIST)
+            Statement::new(&LIST)
                 .bind(&owner.tenant_id)
                 .bind(owner.user_id)
                 .bind(status)

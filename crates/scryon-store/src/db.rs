@@ -392,6 +392,7 @@ binds! {
     Texts(Vec<String>) => sql_types::Array<sql_types::Text>,
     Ints(Vec<i32>) => sql_types::Array<sql_types::Integer>,
     BigInts(Vec<i64>) => sql_types::Array<sql_types::BigInt>,
+    Floats(Vec<f32>) => sql_types::Array<sql_types::Float>,
 }
 
 macro_rules! bind_plain {

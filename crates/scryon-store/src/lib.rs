@@ -28,6 +28,7 @@ mod orphans;
 mod outcome;
 mod restore;
 mod retention;
+mod search;
 mod switches;
 mod users;
 mod vault;
@@ -63,6 +64,10 @@ pub use lease::{
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
 pub use restore::{DatabaseFacts, RestoreEnd, SafetyFigures, TargetFacts, Unrecorded, UnstoredUser};
 pub use retention::{Aged, Tombstone};
+pub use search::{
+    DueEmbedding, DueSearch, EmbeddingJob, LONGEST_QUERY, NewEmbedding, SearchCounts, SearchText, Vector,
+    indexable,
+};
 pub use switches::{Sweep, Switch, SwitchOrder};
 pub use users::User;
 pub use vault::{Sealed, Vault, VaultError};

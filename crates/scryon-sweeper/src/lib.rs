@@ -5,9 +5,11 @@ mod copies;
 mod counts;
 mod dead_letters;
 mod dispatch;
+mod embeddings;
 mod left_out;
 mod orphans;
 mod safety;
+mod search;
 mod sweep;
 
 use std::sync::Arc;
@@ -68,6 +70,8 @@ pub async fn run(ctx: Context) -> Result<(), ProgramError> {
         orphans::sweep(&sweeper),
         counts::count(&sweeper),
         safety::keep(&sweeper),
+        search::index(&sweeper),
+        embeddings::embed(&sweeper),
         beats,
     );
     letters.close().await;

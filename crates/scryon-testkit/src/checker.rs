@@ -131,7 +131,7 @@ impl TestApp {
                 | "assemblyai.submit"
                 | "openai.transcribe"
                 | "deepgram.listen" => "transcription",
-                "diarize" | "pyannote.diarize" => "diarization",
+                "diarize" | "pyannote.diarize" | "pyannote.identify" => "diarization",
                 _ => continue,
             };
             let key = (purchase.input.clone(), stage.to_owned());

@@ -190,6 +190,7 @@ async fn deepgram_calls_back_and_is_asked_once_more_where_it_does_not() {
         run_no: 1,
         job: JobId(Uuid::new_v4()),
         expires: i64::MAX,
+        epoch: 0,
     };
     for (path, status) in [
         (address.signed("deepgram", "a guess"), 401),

@@ -4,6 +4,7 @@
 mod assemblyai;
 mod callbacks;
 mod deepgram;
+mod embeddings;
 mod languages;
 mod lemonfox;
 mod llm;
@@ -28,6 +29,7 @@ use crate::engine::{Answer, Audio, EngineInfo, TranscriptionAnswer};
 
 pub use assemblyai::AssemblyAiEngine;
 pub use deepgram::DeepgramEngine;
+pub use embeddings::Embedder;
 pub use lemonfox::LemonfoxEngine;
 pub use llm::LlmEngine;
 pub use openai::OpenAiEngine;

@@ -34,7 +34,8 @@ pub(super) async fn embed(
         .iter()
         .enumerate()
         .map(|(index, input)| {
-            let vector = vector(input, size);
+            let meant = visit.options.openai_meanings.iter().find(|(text, _)| text == input);
+            let vector = vector(meant.map_or(*input, |(_, meaning)| meaning), size);
             let embedding = if in_base64 { json!(packed(&vector)) } else { json!(vector) };
             json!({"object": "embedding", "index": index, "embedding": embedding})
         })
