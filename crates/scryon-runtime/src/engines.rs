@@ -235,7 +235,13 @@ async fn pass_over<S: EngineStage>(
     passed: &mut Vec<StageEvent>,
 ) -> Result<StageError, StageError> {
     let goes_on = stage.gives_way(cx, error);
-    let error = stage_error(stage, turn, error);
+    let failed = matches!(error, ProviderError::Transient { .. } | ProviderError::Ambiguous { .. });
+    let mut error = stage_error(stage, turn, error);
+    // A provider that is taken for dead is not this call's doing: also who finds out waits at no cost.
+    let circuit = circuit_of(cx.lease.stage, turn.info.name);
+    if failed && let Some(wait) = cx.deps.circuits.kept_away(circuit) {
+        error.kind = StageErrorKind::Pause(wait);
+    }
     let provider = turn.info.name;
     warn!(provider, errorCode = error.code, "an engine gave no answer: {}", error.what);
     if !goes_on {
