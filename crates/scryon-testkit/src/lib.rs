@@ -28,5 +28,5 @@ pub use proxy::{Proxy, Way};
 pub use scryon_simulator::{
     CallbackFault, Fault, HostedOptions, JobFault, Purchase, SANDBOX_SECRET, Simulator,
 };
-pub use servers::{Pair, Servers};
+pub use servers::{Pair, Servers, faketime};
 pub use wait::{elapse, eventually, eventually_within};
