@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join, join3, join_all};
+use futures_util::future::{join, join_all, join3};
 use reqwest::Method;
-use scryon_testkit::{Client, Fault, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav};
+use scryon_testkit::{
+    Client, Fault, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, unique_wav,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -146,10 +148,12 @@ async fn every_program_may_be_replaced_under_load_and_no_client_notices() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port().to_string()
     });
-    let balancer = Balancer::new(ports.each_ref().map(|port| Client::new(format!("http://127.0.0.1:{port}"))));
+    let balancer =
+        Balancer::new(ports.each_ref().map(|port| Client::new(format!("http://127.0.0.1:{port}"))));
     // With the notice that is shipped.
     let shipped = [("SCRYON_STOP_NOTICE_MS", "3000"), ("SCRYON_DRAIN_SECONDS", "25")];
-    let api = async |port: &String| api_up(&stack, &[&shipped[..], &[("SERVER_PORT", port)]].concat()).await.0;
+    let api =
+        async |port: &String| api_up(&stack, &[&shipped[..], &[("SERVER_PORT", port)]].concat()).await.0;
     let mut doors = [api(&ports[0]).await, api(&ports[1]).await];
     let names = [WORKERS[0].name, WORKERS[1].name, WORKERS[2].name, SWEEPER];
     let mut programs = join_all([names, names].concat().into_iter().map(|name| up(&stack, name, &[]))).await;

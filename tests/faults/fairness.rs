@@ -38,8 +38,10 @@ async fn a_live_call_starts_at_once_beside_another_tenants_backlog() {
     let app = TestApp::start_with(TestOptions::default().latency(Duration::from_millis(100))).await;
     backlog(&app, calls).await;
     let done = "select count(*) from call_records where tenant_id = 'mountain' and status = 'COMPLETED'";
-    eventually("the backlog to be under way", || async { (app.database.number(done).await > 20).then_some(()) })
-        .await;
+    eventually("the backlog to be under way", || async {
+        (app.database.number(done).await > 20).then_some(())
+    })
+    .await;
     let before = app.database.number(done).await;
     let mut ids = Vec::new();
     for _ in 0..LIVE_CALLS {
@@ -56,7 +58,9 @@ async fn a_live_call_starts_at_once_beside_another_tenants_backlog() {
     let slowest: f64 = app.database.sql(slowest, &[&ids]).await[0].get(0);
     let waiting = "select count(*) from call_records where tenant_id = 'mountain' and status = 'QUEUED'";
     let waiting = app.database.number(waiting).await;
-    println!("the slowest of {LIVE_CALLS} live calls began after {slowest:.2} s; {meanwhile} of the backlog were completed meanwhile, {waiting} wait");
+    println!(
+        "the slowest of {LIVE_CALLS} live calls began after {slowest:.2} s; {meanwhile} of the backlog were completed meanwhile, {waiting} wait"
+    );
     assert!(slowest < START, "a live call began after {slowest:.2} s");
     assert!(meanwhile > 0, "the backlog goes on");
     assert!(waiting > 0, "it was there all the time");

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use scryon_testkit::{
-    Fault, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, eventually_within, unique_wav,
+    Fault, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, eventually_within,
+    unique_wav,
 };
 
 use crate::support::{
@@ -33,7 +34,8 @@ async fn unnamed_documents(app: &TestApp) -> usize {
         .sql("select storage_key from call_artifacts union select result_ref from call_stages where result_ref is not null", &[])
         .await;
     let named: Vec<String> = named.iter().map(|r| r.get(0)).collect();
-    let documents = objects(app.storage.path()).into_iter().filter(|o| o.ends_with(".json") && !o.contains("/temp/"));
+    let documents =
+        objects(app.storage.path()).into_iter().filter(|o| o.ends_with(".json") && !o.contains("/temp/"));
     documents.filter(|o| !named.iter().any(|key| o.ends_with(key))).count()
 }
 
@@ -117,17 +119,13 @@ async fn a_frozen_leader_is_replaced_within_thirty_seconds_and_does_no_harm_when
     println!("another leads {:?} after the freeze", stopped.elapsed());
     all_completed_within(&app, 25, Duration::from_secs(60)).await;
     let counted = "select coalesce(sum(total), 0)::bigint from call_count_totals where kind = 'completed'";
-    eventually("the figures to go on", || async {
-        (app.database.number(counted).await == 25).then_some(())
-    })
-    .await;
+    eventually("the figures to go on", || async { (app.database.number(counted).await == 25).then_some(()) })
+        .await;
     elapse(frozen_for.saturating_sub(stopped.elapsed())).await;
 
     old.signal("CONT").await;
-    eventually("the old leader to notice", || async {
-        old.log().contains("leads=false").then_some(())
-    })
-    .await;
+    eventually("the old leader to notice", || async { old.log().contains("leads=false").then_some(()) })
+        .await;
     upload_many(&app, 20).await;
     all_completed(&app, 45).await;
     bought_once_each(&app, 45);

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use scryon_testkit::{Fault, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within};
 
-use crate::support::{
-    WORKERS, WorkerProgram, all_completed, app_for_real_workers, scale, up, upload_many,
-};
+use crate::support::{WORKERS, WorkerProgram, all_completed, app_for_real_workers, scale, up, upload_many};
 
 /// From the kill to the start of the redo.
 const TAKEOVER: Duration = Duration::from_secs(5);

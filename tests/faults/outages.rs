@@ -29,7 +29,9 @@ async fn age(app: &TestApp, minutes: usize) {
 }
 
 async fn openings(app: &TestApp) -> i64 {
-    app.database.number("select coalesce(max(openings), 0)::bigint from provider_circuits where engine = 'fake'").await
+    app.database
+        .number("select coalesce(max(openings), 0)::bigint from provider_circuits where engine = 'fake'")
+        .await
 }
 
 /// The one request is due that finds out whether the provider lives.
@@ -44,7 +46,8 @@ async fn next_look(app: &TestApp) {
 }
 
 async fn none_ended(app: &TestApp, look: usize) {
-    let ended = "select status || ' ' || coalesce(error_reason, '') from call_records where finished_at is not null";
+    let ended =
+        "select status || ' ' || coalesce(error_reason, '') from call_records where finished_at is not null";
     let ended: Vec<String> = app.database.sql(ended, &[]).await.iter().map(|r| r.get(0)).collect();
     assert!(ended.is_empty(), "ended after {look} looks: {ended:?}");
 }

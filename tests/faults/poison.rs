@@ -8,7 +8,9 @@ use futures_util::future::join_all;
 use scryon_testkit::{TestOptions, eventually, unique_wav_of, wav};
 use uuid::Uuid;
 
-use crate::support::{ANALYSIS, DIARIZATION, TRANSCRIPTION, all_completed, app_for_real_workers, scale, up, upload_many};
+use crate::support::{
+    ANALYSIS, DIARIZATION, TRANSCRIPTION, all_completed, app_for_real_workers, scale, up, upload_many,
+};
 
 /// What the stand-in decoder dies of: a sample rate that nothing else here has.
 const POISONOUS_RATE: u32 = 11_017;
@@ -56,7 +58,11 @@ async fn a_recording_that_crashes_its_decoder_fails_alone() {
         app.client.upload(unique_wav_of(1)).await;
     }
     let call = app.client.finished(poison).await;
-    assert_eq!((call["status"].as_str(), call["errorReason"].as_str()), (Some("FAILED"), Some("poison")), "{call}");
+    assert_eq!(
+        (call["status"].as_str(), call["errorReason"].as_str()),
+        (Some("FAILED"), Some("poison")),
+        "{call}"
+    );
     all_completed(&app, neighbours).await;
     let starts = std::fs::read_to_string(tools.join("starts")).unwrap().lines().count();
     assert_eq!(starts, 3, "prepared, decoded, and decoded alone");

@@ -97,12 +97,7 @@ async fn without_row(app: &TestApp) -> Vec<String> {
 }
 
 /// Load, the fault, load, its end; and everything that was promised is completed, once.
-async fn weathered<U>(
-    what: &str,
-    app: &TestApp,
-    strike: impl AsyncFnOnce() -> U,
-    undo: impl AsyncFnOnce(U),
-) {
+async fn weathered<U>(what: &str, app: &TestApp, strike: impl AsyncFnOnce() -> U, undo: impl AsyncFnOnce(U)) {
     let time = scale_time(what, 8, 120);
     for _ in 0..10 {
         app.client.upload(unique_wav()).await;

@@ -7,7 +7,9 @@ use futures_util::future::{join, join_all};
 use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::{CallId, TenantId};
 use scryon_domain::stage::Lane;
-use scryon_testkit::{Client, Fault, TestApp, TestOptions, Way, elapse, eventually, eventually_within, unique_wav};
+use scryon_testkit::{
+    Client, Fault, TestApp, TestOptions, Way, elapse, eventually, eventually_within, unique_wav,
+};
 
 use crate::support::{all_completed, bought_once_each, scale, scale_time, steady_load, upload_many};
 
@@ -105,7 +107,8 @@ async fn a_broker_that_goes_in_the_middle_of_a_paid_request_cuts_nothing() {
     app.wires().broker.heal();
     all_completed(&app, calls).await;
     bought_once_each(&app, calls);
-    let again = "select count(*) from call_stages where stage in ('transcription', 'diarization') and starts > 1";
+    let again =
+        "select count(*) from call_stages where stage in ('transcription', 'diarization') and starts > 1";
     assert_eq!(app.database.number(again).await, 0, "no request was begun anew");
     app.finish().await;
 }

@@ -193,12 +193,7 @@ fn host_of(url: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
-async fn accept(
-    listener: TcpListener,
-    server: String,
-    orders: watch::Receiver<Orders>,
-    counts: Arc<Counts>,
-) {
+async fn accept(listener: TcpListener, server: String, orders: watch::Receiver<Orders>, counts: Arc<Counts>) {
     // They end with this task.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {

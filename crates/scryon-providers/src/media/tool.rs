@@ -118,8 +118,15 @@ pub async fn run(program: &str, arguments: Vec<OsString>, limit: Duration) -> Re
 /// A signal that a program brings upon itself. SIGKILL is another's doing: a person's, or that of a machine
 /// without memory.
 fn is_crash(status: ExitStatus) -> bool {
-    let crashes =
-        [Signal::SIGABRT, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGTRAP, Signal::SIGSYS];
+    let crashes = [
+        Signal::SIGABRT,
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGILL,
+        Signal::SIGFPE,
+        Signal::SIGTRAP,
+        Signal::SIGSYS,
+    ];
     status.signal().is_some_and(|signal| crashes.iter().any(|crash| *crash as i32 == signal))
 }
 
