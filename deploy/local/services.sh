@@ -7,6 +7,7 @@
 #   services.sh rabbitmqctl NAME ARG...                    rabbitmqctl of a pair of our own
 #   services.sh tools                  ffmpeg, pocketsphinx, psql, curl, openssl, installed where that is possible
 #   services.sh python                 Python 3 with venv, installed where that is possible
+#   services.sh faketime               a library that shifts the clock of a program, for fault tests; prints its path
 #   services.sh down                   stop every pair this clone started and delete its data
 #
 # Order of search for `up`: DATABASE_URL / AMQP_URL; the default ports of this machine (used only if the
@@ -295,6 +296,13 @@ python() {
   apt_install python3 python3-venv || die "python3 with its venv module is missing. On Debian: apt-get install python3-venv"
 }
 
+faketime() {
+  local found
+  find_faketime() { found=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1); [ -n "$found" ]; }
+  find_faketime || { apt_install libfaketime && find_faketime; } || die "libfaketime is missing. On Debian: apt-get install libfaketime"
+  printf '%s\n' "$found"
+}
+
 mkdir -p "$state"
 # One at a time per clone. flock -o keeps the lock out of the servers we start: they outlive this script.
 [ -n "${SCRYON_SERVICES_LOCKED:-}" ] || SCRYON_SERVICES_LOCKED=1 exec flock -o "$root/var/services.lock" "${BASH_SOURCE[0]}" "$@"
@@ -306,6 +314,7 @@ case ${1:-} in
   rabbitmqctl) shift; broker_ctl "$@" ;;
   tools) tools ;;
   python) python ;;
+  faketime) faketime ;;
   down) down ;;
-  *) sed -n '2,16p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
+  *) sed -n '2,17p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
 esac

@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::print_stdout)] // measured times are worth reading
 
+mod clocks;
 mod crash_points;
 mod drains;
+mod fairness;
 mod freezes;
 mod hints;
 mod kills;
 mod memory;
+mod outages;
 mod poison;
 mod postgres;
 mod races;

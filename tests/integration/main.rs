@@ -6,6 +6,7 @@
 
 mod bad_uploads;
 mod calls;
+mod checker;
 mod command_line;
 mod controls;
 mod doctor;

@@ -143,6 +143,16 @@ impl Circuits {
         self.known().get(engine).is_some_and(|known| known.fail_fast)
     }
 
+    /// How long requests are kept away for now, at least. `None`: they are not.
+    pub fn kept_away(&self, engine: &str) -> Option<Duration> {
+        match self.state(engine) {
+            State::Closed => None,
+            State::Open(left) => Some(left),
+            State::MayProbe => Some(PROBED),
+            State::KeptAway => Some(FORCED),
+        }
+    }
+
     /// Whether this request may be made. Where the circuit's time is over, one request of all programs may.
     pub async fn admit(&self, engine: &str) -> Admission {
         match self.state(engine) {

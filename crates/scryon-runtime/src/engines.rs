@@ -250,11 +250,16 @@ async fn pass_over<S: EngineStage>(
     error: &ProviderError,
     passed: &mut Vec<StageEvent>,
 ) -> Result<StageError, StageError> {
-    let hurried =
-        is_throttling(error) && cx.deps.circuits.fails_fast(circuit_of(cx.lease.stage, turn.info.name));
+    let circuit = circuit_of(cx.lease.stage, turn.info.name);
+    let hurried = is_throttling(error) && cx.deps.circuits.fails_fast(circuit);
     let goes_on = hurried || stage.gives_way(cx, error);
     let asked = !matches!(error, ProviderError::Paced { .. });
-    let error = StageError { hurried, ..stage_error(stage, turn, error) };
+    let failed = matches!(error, ProviderError::Transient { .. } | ProviderError::Ambiguous { .. });
+    let mut error = StageError { hurried, ..stage_error(stage, turn, error) };
+    // A provider that is taken for dead is not this call's doing: also who finds out waits at no cost.
+    if failed && let Some(wait) = cx.deps.circuits.kept_away(circuit) {
+        error.kind = StageErrorKind::Pause(wait);
+    }
     let provider = turn.info.name;
     if asked {
         warn!(provider, errorCode = error.code, "an engine gave no answer: {}", error.what);

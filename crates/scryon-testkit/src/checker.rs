@@ -14,7 +14,7 @@ pub struct Verdict {
 }
 
 /// Each query lists violations: a line of text per row.
-const RULES: [(&str, &str); 8] = [
+const RULES: [(&str, &str); 11] = [
     (
         "a call is not finished",
         "select id::text || ' is ' || status from call_records where status not in ('COMPLETED', 'FAILED', 'CANCELLED')",
@@ -57,7 +57,33 @@ const RULES: [(&str, &str); 8] = [
         "select j.id::text || ' ' || j.stage || ' ' || j.state from provider_jobs j join call_records c on c.id = j.call_id
          where j.state in ('intent', 'sending') and j.live and c.status = 'COMPLETED' and j.run_no = c.run_no",
     ),
+    (
+        "an artifact lies among another call's objects",
+        "select a.call_id::text || ' has ' || a.storage_key from call_artifacts a join call_records c on c.id = a.call_id
+         where not starts_with(a.storage_key, format('tenants/%s/users/%s/calls/%s/', c.tenant_id, c.user_id, c.id))",
+    ),
+    (
+        "a row belongs to another tenant than its call",
+        "select t.what || ' of ' || c.id from call_records c join (
+             select 'call_stages' as what, call_id, tenant_id from call_stages
+             union all select 'call_processing_events', call_id, tenant_id from call_processing_events
+             union all select 'action_items', call_record_id, tenant_id from action_items
+             union all select 'call_sentiment_summary', call_record_id, tenant_id from call_sentiment_summary
+             union all select 'provider_jobs', call_id, tenant_id from provider_jobs) t on t.call_id = c.id
+         where t.tenant_id <> c.tenant_id",
+    ),
+    (
+        "a key was answered with a call that is not there",
+        "select k.call_id::text from idempotency_keys k where k.state = 'DONE' and k.route = 'POST /api/calls/analyze'
+           and not exists (select 1 from call_records c where c.id = k.call_id)
+           and not exists (select 1 from storage_tombstones t where t.target like '%/calls/' || k.call_id || '/%')",
+    ),
 ];
+
+/// Of the calls that clients were promised: those without a row and without the tombstone that a deletion leaves.
+const LOST: &str = "select p.id::text from unnest($1::uuid[]) p (id)
+     where not exists (select 1 from call_records c where c.id = p.id)
+       and not exists (select 1 from storage_tombstones t where t.target like '%/calls/' || p.id || '/%')";
 
 impl TestApp {
     /// Checks everything; no failure of a call is expected.
@@ -81,6 +107,10 @@ impl TestApp {
             let rows = rows.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
             verdict.problems.extend(rows.iter().map(|row| format!("{what}: {}", row.get::<_, String>(0))));
         }
+        let lost = client.query(LOST, &[&self.client.promised()]).await.expect("calls can be looked up");
+        verdict
+            .problems
+            .extend(lost.iter().map(|row| format!("a promised call is lost: {}", row.get::<_, String>(0))));
         self.check_objects(&client, &mut verdict).await;
         self.check_purchases(&client, &mut verdict).await;
         verdict

@@ -1,5 +1,6 @@
 //! The API as a client of it sees it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
@@ -38,6 +39,8 @@ impl Answer {
 pub struct Client {
     pub http: reqwest::Client,
     pub base: String,
+    /// Calls that were accepted here.
+    promised: Arc<Mutex<Vec<Uuid>>>,
 }
 
 impl Client {
@@ -48,7 +51,7 @@ impl Client {
             .timeout(Duration::from_secs(60))
             .build()
             .expect("a client can be built");
-        Self { http, base }
+        Self { http, base, promised: Arc::default() }
     }
 
     /// A request to fill.
@@ -76,7 +79,18 @@ impl Client {
 
     /// Uploads a form.
     pub async fn upload_form(&self, form: Form) -> Answer {
-        self.send(self.request(Method::POST, "/api/calls/analyze").multipart(form)).await
+        let answer = self.send(self.request(Method::POST, "/api/calls/analyze").multipart(form)).await;
+        if answer.status == 202
+            && let Some(id) = answer.body["callId"].as_str().and_then(|id| id.parse().ok())
+        {
+            self.promised.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        }
+        answer
+    }
+
+    /// Calls that uploads of forms were promised.
+    pub fn promised(&self) -> Vec<Uuid> {
+        self.promised.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Uploads a recording that is accepted; gives the call's id.

@@ -29,6 +29,6 @@ pub use proxy::{Proxy, Way};
 pub use scryon_simulator::{
     CallbackFault, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET, Simulator, Traffic,
 };
-pub use servers::{Pair, Servers, repository};
+pub use servers::{Pair, Servers, faketime, repository};
 pub use storage::objects;
 pub use wait::{elapse, eventually, eventually_within};

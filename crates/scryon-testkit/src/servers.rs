@@ -79,6 +79,14 @@ impl Pair {
     }
 }
 
+/// The library that shifts a program's clock, found or installed.
+///
+/// # Panics
+/// When there is none and none can be installed.
+pub async fn faketime() -> String {
+    script(&["faketime"]).await.trim().to_owned()
+}
+
 async fn script(arguments: &[&str]) -> String {
     let output = Command::new(root().join("deploy/local/services.sh"))
         .args(arguments)
