@@ -50,3 +50,4 @@ pid_of() { cat "$stack/run/$1"; }
 http_status() { curl -s -o /dev/null -w '%{http_code}' "$@"; }
 set_settings() { "$root/deploy/local/stack.sh" set "$@"; . "$stack/dev.env"; }
 unset_settings() { "$root/deploy/local/stack.sh" unset "$@"; . "$stack/dev.env"; }
+profiles_are_there() { [ "$(http_status "$API_URL/api/users/me/voice-profile/status")" = 200 ]; }

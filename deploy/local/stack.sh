@@ -7,6 +7,8 @@
 #                          PROVIDERS=simulator on hosted engines that a simulator plays
 #   stack.sh set NAME=VALUE…      keep settings for the programs and restart those whose settings changed:
 #   stack.sh unset NAME…          what `railway variables set` or `kubectl set env` is elsewhere
+#   stack.sh run COMMAND…         a command with the settings that the programs have (`railway run`, `kubectl exec`)
+#   stack.sh stop          stop the programs; servers and data stay
 #   stack.sh down          stop the programs, then the servers, and delete what they left
 #
 # STACK_VAR names another folder than var/ for a second stack; STACK_BUILD=no uses the programs as they are;
@@ -102,18 +104,26 @@ stop_programs() { # [PROGRAM…]: these, or all
   done
 }
 
+# What the programs are started with.
+their_settings() {
+  if [ -r "$var/settings.env" ]; then set -a; . "$var/settings.env"; set +a; fi
+  if [ -z "${STACK_VAR:-}" ] && ! grep -q '^DATABASE_URL=' "$var/settings.env" 2>/dev/null; then
+    . "$root/var/services/main.env"
+  fi
+  export OBJECT_STORAGE_LOCAL_PATH=${OBJECT_STORAGE_LOCAL_PATH:-$var/storage}
+  export SCRYON_BACKUP_LOCAL_PATH=${SCRYON_BACKUP_LOCAL_PATH:-$var/backups}
+  export DATABASE_URL AMQP_URL
+}
+
 up() {
   mkdir -p "$log" "$var/run"
   build
-  if [ -r "$var/settings.env" ]; then set -a; . "$var/settings.env"; set +a; fi
   if [ -z "${STACK_VAR:-}" ]; then
     export SERVICES_CLI=$bin/scryon
     "$services" tools
     "$services" up main
-    . "$root/var/services/main.env"
   fi
-  export DATABASE_URL AMQP_URL
-  export OBJECT_STORAGE_LOCAL_PATH=${OBJECT_STORAGE_LOCAL_PATH:-$var/storage}
+  their_settings
   mkdir -p "$OBJECT_STORAGE_LOCAL_PATH"
   "$bin/scryon" migrate >&2
   # Programs that already run keep their ports; a newer build or other settings replace them.
@@ -207,11 +217,13 @@ case ${1:-} in
     fi
     up; say "the stack runs; its addresses and process ids are in ${env_file#"$root"/}"; cat "$env_file" ;;
   demo) demo "${2:-}" ;;
+  run) their_settings; PATH=$bin:$PATH exec "${@:2}" ;;
+  stop) stop_programs "${programs[@]}"; say "the programs are stopped; \`up\` starts them again" ;;
   set | unset) settings "$@"; STACK_BUILD=no up; say "the programs run with these settings" ;;
   down)
     stop_programs
     [ -n "${STACK_VAR:-}" ] || "$services" down
-    rm -rf "$log" "$var/run" "$var/storage" "$var/settings.env" "$env_file"
+    rm -rf "$log" "$var/run" "$var/storage" "$var/backups" "$var/settings.env" "$env_file"
     say "nothing of this clone runs any more" ;;
   *) sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 64 ;;
 esac

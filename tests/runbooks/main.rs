@@ -33,6 +33,7 @@ impl Practice {
             ("SCRYON_SWEEP_INITIAL_DELAY_MS", "1000".to_owned()),
             ("SCRYON_SWEEP_INTERVAL_MS", "2000".to_owned()),
             ("SCRYON_DRAIN_SECONDS", "3".to_owned()),
+            ("SERVER_PORT", free_port().to_string()),
         ];
         let lines: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         std::fs::write(folder.path().join("settings.env"), lines).unwrap();
@@ -47,7 +48,11 @@ impl Practice {
         ]);
         let practice = Self { folder, database, env };
         let up = practice.stack("up").await;
-        assert!(up.status.success(), "{id}: the stack did not come up\n{}", words(&up));
+        if !up.status.success() {
+            let logs = tails(&practice.folder.path().join("log"));
+            practice.stack("down").await;
+            panic!("{id}: the stack did not come up\n{}\n{logs}", words(&up));
+        }
         practice
     }
 
@@ -66,6 +71,12 @@ impl Practice {
         command.current_dir(repository());
         command.output().await.unwrap()
     }
+}
+
+/// A port that stays free while the API is restarted: below those that systems give to whoever asks for any.
+fn free_port() -> u16 {
+    let begin = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 7_000).unwrap();
+    (begin..28_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 fn words(output: &Output) -> String {
@@ -122,9 +133,12 @@ pages! {
     delete_a_stuck_call = "delete-a-stuck-call",
     disable_a_provider = "disable-a-provider",
     disable_analysis = "disable-analysis",
+    disable_voice_embedding = "disable-voice-embedding",
     reprocess_after_normalization_bump = "reprocess-after-normalization-bump",
     reprocess_one_call = "reprocess-one-call",
     reprocess_user = "reprocess-user",
+    restore_from_backup = "restore-from-backup",
+    restore_from_snapshot = "restore-from-snapshot",
     roll_api_key = "roll-api-key",
     roll_webhook_secret = "roll-webhook-secret",
     stale_jobs = "stale-jobs",

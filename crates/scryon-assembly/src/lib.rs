@@ -14,7 +14,7 @@ use scryon_domain::raw::{Diarization, RawTranscript};
 use scryon_domain::stage::StageKind;
 use scryon_domain::transcript::{NORMALIZATION_VERSION, SpeakerRole, Transcript};
 use scryon_runtime::serve::slots;
-use scryon_runtime::switches::{FLAG_ANALYSIS, Switches};
+use scryon_runtime::switches::{FLAG_ANALYSIS, FLAG_VOICE, Switches};
 use scryon_runtime::{Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
 use scryon_store::{JobIntent, StageOutput};
 use serde_json::json;
@@ -130,7 +130,7 @@ impl Stage for Assembly {
             // An input, so that the same call gives the same bytes in every run.
             created_at: cx.lease.call.created_at,
             raw: raw?,
-            voice_match: match self.voice {
+            voice_match: match self.voice.filter(|_| !self.switches.now().is_off(FLAG_VOICE)) {
                 Some((high, medium)) => VoiceMatch::of(&diarization, high, medium),
                 None => VoiceMatch::Disabled,
             },

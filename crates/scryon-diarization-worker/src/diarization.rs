@@ -19,6 +19,7 @@ use scryon_providers::{
 use scryon_runtime::audio::StoredAudio;
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, is_over, run_engines};
 use scryon_runtime::serve::slots;
+use scryon_runtime::switches::FLAG_VOICE;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
 use scryon_store::{JobIntent, StageEvent, StageOutput, SubmittedJob};
 use serde_json::{Value, json};
@@ -56,6 +57,11 @@ impl DiarizationStage {
             rebuy_max: config.engines.ambiguous_rebuy_max.0,
             max_retries: i32::try_from(config.engines.diarization_max_retries.0).unwrap_or(i32::MAX),
         })
+    }
+
+    /// Unless an operator has switched voices off.
+    fn voices_in_use(&self, cx: &StageContext<'_>) -> Option<&Voices> {
+        self.voices.as_ref().filter(|_| !cx.deps.switches.now().is_off(FLAG_VOICE))
     }
 }
 
@@ -241,7 +247,7 @@ impl Stage for DiarizationStage {
     }
 
     async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
-        let voice = match &self.voices {
+        let voice = match self.voices_in_use(cx) {
             Some(voices) => voices.of_call(cx, &self.engines).await?,
             None => CallVoice::None,
         };
@@ -282,7 +288,7 @@ impl Stage for DiarizationStage {
             exclusive_turns: None,
             fallback_reason: Some(reason.to_owned()),
             warnings: Vec::new(),
-            voice: match &self.voices {
+            voice: match self.voices_in_use(cx) {
                 Some(voices) if voices.has_profile(cx).await => Some(VoiceEvidence::unavailable()),
                 _ => None,
             },

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use scryon_config::{Config, VoiceSettings};
 use scryon_providers::media::{BestStretch, SampleError, Sampler, best_of};
 use scryon_providers::{HttpClient, PyannoteEngine};
+use scryon_runtime::switches::FLAG_VOICE;
 use scryon_store::{Vault, VoiceRow};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -89,8 +90,10 @@ impl Voice {
 }
 
 impl App {
+    /// Off by configuration or by an operator's flag: the feature is not there.
     fn voice(&self) -> Result<&Voice, ApiError> {
-        self.voice.as_ref().ok_or_else(ApiError::feature_not_available)
+        let on = self.voice.as_ref().filter(|_| !self.switches.now().is_off(FLAG_VOICE));
+        on.ok_or_else(ApiError::feature_not_available)
     }
 }
 
