@@ -199,7 +199,7 @@ settings! {
         llm_temperature: Decimal = "LLM_TEMPERATURE", "0.2";
         /// Prices in US dollars that win over the built-in ones: `engine/model=0.003` per minute of audio, `engine/model=0.10/0.50` or `engine/model=0.10/0.01/0.50` per million tokens (input, cached input, output). A model without a price is not bought a second time when its answer was lost.
         prices: Prices = "SCRYON_PRICES", "";
-        /// Most requests a minute that all programs together make to an engine, as `lemonfox=300,llm=500`. `llm` is the language model of the analysis. Each worker takes its part, by how many of them live. Empty: as many as the provider takes.
+        /// Most paid requests a minute that all programs together make to an engine, as `lemonfox=300,llm=500`. `llm` is the language model of the analysis. Each worker takes its part, by how many of them live. Empty: as many as the provider takes.
         provider_rpm: RequestRates = "SCRYON_PROVIDER_RPM", "";
         /// Base address of the fake provider that tests and the benchmark run.
         fake_url: String = "SCRYON_FAKE_PROVIDER_URL", "http://127.0.0.1:8099";
