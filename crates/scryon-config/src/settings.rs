@@ -81,6 +81,8 @@ settings! {
         secret_key: Secret = "OBJECT_STORAGE_SECRET_KEY", "", secret;
         /// Whether the bucket is part of the path rather than of the host name.
         path_style: bool = "OBJECT_STORAGE_PATH_STYLE_ACCESS", "true";
+        /// Whether hosted engines that can fetch a recording get a signed address of it, good for some hours, instead of its bytes: nothing goes through the workers. Only for the s3 provider, and where the engines' providers reach its endpoint.
+        audio_by_url: bool = "SCRYON_AUDIO_BY_URL", "false";
         /// How long audio is kept after its call reached a final status.
         temp_audio_ttl: Hours = "OBJECT_STORAGE_TEMP_AUDIO_TTL_HOURS", "24";
         /// How long audio of an unfinished call is kept.
