@@ -304,4 +304,52 @@ mod tests {
         }
         assert_eq!(sharers("lemonfox", &[]), 1, "this process is there before its first beat");
     }
+
+    const LIVE: Asking = Asking { lane: Lane::Live, retry: false };
+
+    fn refused(asked: bool) -> ProviderError {
+        ProviderError::Throttled { engine: "lemonfox", pause: Duration::from_secs(60), asked }
+    }
+
+    #[tokio::test]
+    async fn who_finds_a_gate_crowded_waits_in_hand_for_the_next_to_leave() {
+        let metrics = WorkerMetrics::register(&prometheus::Registry::new()).unwrap();
+        let gates = Gates::new(RequestRates::default(), metrics.clone());
+        let first = gates.enter("lemonfox", LIVE).await.unwrap();
+        let mut second = gates.enter("lemonfox", LIVE).await.unwrap();
+        second.turn().await;
+        assert!(gates.is_free("lemonfox"));
+        assert_eq!(second.end(Some(&refused(false))), None, "it asked for no pause");
+        assert!(!gates.is_free("lemonfox"));
+        let waiting = tokio::spawn({
+            let gates = gates.clone();
+            async move { gates.enter("lemonfox", LIVE).await.is_ok() }
+        });
+        while lock(&gates.door("lemonfox").state).waiting[0] == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        drop(first);
+        assert!(waiting.await.unwrap());
+        let figure = |vec: &prometheus::IntGaugeVec| vec.with_label_values(&["lemonfox"]).get();
+        assert_eq!((figure(&metrics.provider_limit), figure(&metrics.provider_in_flight)), (1, 0));
+        assert_eq!(lock(&gates.door("lemonfox").state).waiting, [0, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_pause_puts_everybody_off_and_says_whose_it_is() {
+        let metrics = WorkerMetrics::register(&prometheus::Registry::new()).unwrap();
+        let gates = Gates::new(RequestRates::default(), metrics.clone());
+        let mut permit = gates.enter("lemonfox", LIVE).await.unwrap();
+        permit.turn().await;
+        let own = permit.end(Some(&refused(true))).unwrap();
+        let other = gates.enter("lemonfox", LIVE).await.unwrap_err();
+        assert!(own >= Duration::from_secs(59) && other.wait > own && other.throttled, "{own:?} {other:?}");
+        assert!(gates.enter("llm", LIVE).await.is_ok(), "another engine has a gate of its own");
+        assert_eq!(metrics.provider_throttled.with_label_values(&["lemonfox"]).get(), 1);
+        assert_eq!(metrics.provider_put_off.with_label_values(&["lemonfox"]).get(), 1);
+        // The one request that finds out whether a provider lives goes all the same.
+        drop(gates.enter_anyway("lemonfox", Lane::Live));
+        assert_eq!(metrics.provider_in_flight.with_label_values(&["lemonfox"]).get(), 0);
+    }
 }
