@@ -17,6 +17,7 @@ use futures_util::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use scryon_config::StorageSettings;
 use scryon_config::value::StorageProvider;
@@ -78,6 +79,8 @@ pub struct Blobs {
     /// parts per upload would cost 5 MiB for each of a thousand slow clients.
     spool: Option<Arc<LocalFileSystem>>,
     spool_root: PathBuf,
+    /// Where strangers may fetch what they are given an address of.
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl std::fmt::Debug for Blobs {
@@ -97,7 +100,14 @@ impl Blobs {
                 // Its own fsync is one for each file and folder: `Durable` makes one serve many.
                 let store = LocalFileSystem::new_with_prefix(&root)?.with_automatic_cleanup(true);
                 let durable = settings.local_fsync.then(|| Durable::new(root.clone()));
-                Ok(Self { store: Arc::new(store), local_root: Some(root), durable, spool: None, spool_root })
+                Ok(Self {
+                    store: Arc::new(store),
+                    local_root: Some(root),
+                    durable,
+                    spool: None,
+                    spool_root,
+                    signer: None,
+                })
             }
             StorageProvider::S3 => {
                 // Two processes may install it at once; the second finds it done.
@@ -106,12 +116,14 @@ impl Blobs {
                 std::fs::create_dir_all(&folder)?;
                 let spool = LocalFileSystem::new_with_prefix(&folder)?.with_automatic_cleanup(true);
                 let store = Arc::new(s3(settings)?);
+                let signer: Arc<dyn Signer> = store.clone();
                 Ok(Self {
                     store,
                     local_root: None,
                     durable: None,
                     spool: Some(Arc::new(spool)),
                     spool_root: folder,
+                    signer: settings.audio_by_url.then_some(signer),
                 })
             }
         }
@@ -206,6 +218,13 @@ impl Blobs {
         Ok(self.store.list(Some(&prefix)).map_ok(|meta| meta.location.to_string()).try_collect().await?)
     }
 
+    /// An address from which anybody may fetch the object for so long. `None`: this storage gives none, or may not.
+    pub async fn signed_url(&self, key: &BlobKey, lifetime: Duration) -> Result<Option<String>, BlobError> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let url = signer.signed_url(reqwest::Method::GET, &path(key)?, lifetime).await?;
+        Ok(Some(url.into()))
+    }
+
     /// Answers whether storage works at all.
     pub async fn ping(&self) -> Result<(), BlobError> {
         match self.store.head(&Path::from("ping")).await {
@@ -276,5 +295,30 @@ mod tests {
         assert_eq!(written.bytes, 2);
         assert_eq!(blobs.get(&key, 2).await.unwrap().as_ref(), b"{}");
         assert!(matches!(blobs.get(&key, 1).await, Err(BlobError::TooLarge { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_address_is_given_only_where_it_was_set() {
+        let signed = async |by_url: &str, provider: &str| {
+            let env = [
+                ("OBJECT_STORAGE_PROVIDER", provider),
+                ("OBJECT_STORAGE_LOCAL_PATH", "/tmp"),
+                ("OBJECT_STORAGE_BUCKET", "calls"),
+                ("OBJECT_STORAGE_ENDPOINT", "https://s3.example.org"),
+                ("OBJECT_STORAGE_ACCESS_KEY", "access"),
+                ("OBJECT_STORAGE_SECRET_KEY", "hush"),
+                ("SCRYON_AUDIO_BY_URL", by_url),
+            ];
+            let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            let env: std::collections::BTreeMap<String, String> = env.collect();
+            let blobs = Blobs::open(&StorageSettings::read(&env).unwrap()).unwrap();
+            blobs.signed_url(&BlobKey::stored("a/b.wav"), Duration::from_secs(3600)).await.unwrap()
+        };
+        assert_eq!(signed("false", "s3").await, None);
+        assert_eq!(signed("true", "local").await, None);
+        let url = signed("true", "s3").await.unwrap();
+        assert!(url.starts_with("https://s3.example.org/calls/a/b.wav?"), "{url}");
+        assert!(url.contains("X-Amz-Expires=3600") && url.contains("X-Amz-Signature="), "{url}");
+        assert!(!url.contains("hush"));
     }
 }

@@ -85,6 +85,8 @@ settings! {
         secret_key: Secret = "OBJECT_STORAGE_SECRET_KEY", "", secret;
         /// Whether the bucket is part of the path rather than of the host name.
         path_style: bool = "OBJECT_STORAGE_PATH_STYLE_ACCESS", "true";
+        /// Whether hosted engines that can fetch a recording get a signed address of it, good for some hours, instead of its bytes: nothing goes through the workers. Only for the s3 provider, and where the engines' providers reach its endpoint.
+        audio_by_url: bool = "SCRYON_AUDIO_BY_URL", "false";
         /// How long audio is kept after its call reached a final status.
         temp_audio_ttl: Hours = "OBJECT_STORAGE_TEMP_AUDIO_TTL_HOURS", "24";
         /// How long audio of an unfinished call is kept.
@@ -203,7 +205,7 @@ settings! {
         llm_temperature: Decimal = "LLM_TEMPERATURE", "0.2";
         /// Prices in US dollars that win over the built-in ones: `engine/model=0.003` per minute of audio, `engine/model=0.10/0.50` or `engine/model=0.10/0.01/0.50` per million tokens (input, cached input, output). A model without a price is not bought a second time when its answer was lost.
         prices: Prices = "SCRYON_PRICES", "";
-        /// Most requests a minute that all programs together make to an engine, as `lemonfox=300,llm=500`. `llm` is the language model of the analysis. Each worker takes its part, by how many of them live. Empty: as many as the provider takes.
+        /// Most paid requests a minute that all programs together make to an engine, as `lemonfox=300,llm=500`. `llm` is the language model of the analysis. Each worker takes its part, by how many of them live. Empty: as many as the provider takes.
         provider_rpm: RequestRates = "SCRYON_PROVIDER_RPM", "";
         /// Base address of the fake provider that tests and the benchmark run.
         fake_url: String = "SCRYON_FAKE_PROVIDER_URL", "http://127.0.0.1:8099";

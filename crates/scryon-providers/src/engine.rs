@@ -89,6 +89,10 @@ pub trait Audio: Send + Sync {
     async fn stream(&self) -> std::io::Result<BoxStream<'static, std::io::Result<Bytes>>>;
     /// The content as a file of this machine.
     async fn file(&self) -> std::io::Result<Box<dyn AudioFile>>;
+    /// Where the provider may fetch it by itself; none where it is sent. The address is a secret.
+    async fn address(&self) -> std::io::Result<Option<String>> {
+        Ok(None)
+    }
     /// The same recording in fewer bytes and a container that every engine takes; none where it cannot be made.
     async fn smaller(&self) -> std::io::Result<Option<Box<dyn Audio>>> {
         Ok(None)

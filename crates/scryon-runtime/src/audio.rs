@@ -1,6 +1,7 @@
 //! A stored recording as engines see it, and what preprocessing recorded about it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,6 +47,9 @@ impl From<AudioFacts> for AudioDetails {
         }
     }
 }
+
+/// How long a provider may take to fetch a recording: a job may stand in line there for hours.
+const ADDRESS_HOLDS: Duration = Duration::from_secs(12 * 3600);
 
 /// The recording of a call, prepared where it was prepared.
 pub struct StoredAudio {
@@ -110,6 +114,9 @@ impl Audio for StoredAudio {
     }
     async fn file(&self) -> std::io::Result<Box<dyn AudioFile>> {
         Ok(Box::new(CopyOnDisk(self.blobs.local_copy(&self.key).await.map_err(io_error)?)))
+    }
+    async fn address(&self) -> std::io::Result<Option<String>> {
+        self.blobs.signed_url(&self.key, ADDRESS_HOLDS).await.map_err(io_error)
     }
     async fn smaller(&self) -> std::io::Result<Option<Box<dyn Audio>>> {
         self.encoder.smaller(self).await

@@ -293,7 +293,7 @@ async fn send<S: EngineStage>(
 ) -> Result<Asked<S::Document>, ProviderError> {
     let job = ticket.job;
     let circuit = circuit_of(cx.lease.stage, stage.engines()[index].name);
-    let mut permit = permit.unwrap_or_else(|| cx.deps.gates.enter_anyway(circuit));
+    let mut permit = permit.unwrap_or_else(|| cx.deps.gates.enter_anyway(circuit, cx.lease.lane));
     permit.turn().await;
     cx.guard.set_job(Some(job));
     cx.deps.crash_point("C9");

@@ -84,6 +84,9 @@ impl AssemblyAiEngine {
         if audio.bytes() > LARGEST {
             return Err(ProviderError::Declined { engine: NAME, reason: "audio_too_large" });
         }
+        if let Some(address) = audio.address().await? {
+            return Ok(address);
+        }
         let upload = Upload::default();
         let request = self
             .http

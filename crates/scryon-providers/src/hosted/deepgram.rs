@@ -10,7 +10,7 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use scryon_config::EngineSettings;
 use scryon_domain::raw::{RAW_SCHEMA_VERSION, RawSegment, RawTranscript, RawWord};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::callbacks::Callbacks;
 use super::languages::code_of;
@@ -65,8 +65,6 @@ impl DeepgramEngine {
     }
 
     async fn post(&self, audio: &dyn Audio, callback: Option<String>) -> Result<Vec<u8>, ProviderError> {
-        let smaller = fitting(NAME, audio, |audio| too_large(audio, LARGEST)).await?;
-        let audio = smaller.as_deref().unwrap_or(audio);
         let unusable = |what: &str| ProviderError::Unavailable { engine: NAME, message: what.to_owned() };
         let mut options = options(&self.info.model, audio.channels());
         options.extend(callback.map(|address| ("callback", address)));
@@ -75,12 +73,16 @@ impl DeepgramEngine {
         let mut token = HeaderValue::from_str(&format!("Token {}", self.key.0))
             .map_err(|_| unusable("its key cannot be sent"))?;
         token.set_sensitive(true);
+        let wait = deadline(USUAL_WAIT, audio.duration_seconds());
+        let request = self.http.post(url.into()).timeout(wait).header(AUTHORIZATION, token);
+        if let Some(address) = audio.address().await? {
+            let request = request.json(&json!({ "url": address }));
+            return self.http.send(NAME, request, ANSWER_LIMIT).await;
+        }
+        let smaller = fitting(NAME, audio, |audio| too_large(audio, LARGEST)).await?;
+        let audio = smaller.as_deref().unwrap_or(audio);
         let upload = Upload::default();
-        let request = self
-            .http
-            .post(url.into())
-            .timeout(deadline(USUAL_WAIT, audio.duration_seconds()))
-            .header(AUTHORIZATION, token)
+        let request = request
             .header(CONTENT_TYPE, audio.content_type())
             .header(CONTENT_LENGTH, audio.bytes())
             .body(upload.body(audio).await?);

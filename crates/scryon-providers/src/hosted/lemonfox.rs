@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::multipart::Form;
 use scryon_config::EngineSettings;
 use scryon_domain::raw::RawTranscript;
 use serde_json::Value;
@@ -66,19 +67,23 @@ impl LemonfoxEngine {
     }
 
     async fn post(&self, audio: &dyn Audio, callback: Option<String>) -> Result<Vec<u8>, ProviderError> {
-        let refusal = |audio: &dyn Audio| too_large(audio, LARGEST);
-        let smaller = fitting(NAME, audio, refusal).await?;
-        let audio = smaller.as_deref().unwrap_or(audio);
-        let upload = Upload::default();
         let mut fields = fields(&self.info.model, self.language.as_deref());
         fields.extend(callback.map(|address| ("callback_url", address)));
-        let form = upload.form(audio, fields).await?;
         let request = self
             .http
             .post(self.url.clone())
             .timeout(deadline(self.wait, audio.duration_seconds()))
-            .bearer_auth(&self.key.0)
-            .multipart(form);
+            .bearer_auth(&self.key.0);
+        if let Some(address) = audio.address().await? {
+            // A text in the place of the file is an address to fetch it from.
+            fields.push(("file", address));
+            let form = fields.into_iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
+            return self.http.send(NAME, request.multipart(form), ANSWER_LIMIT).await;
+        }
+        let smaller = fitting(NAME, audio, |audio| too_large(audio, LARGEST)).await?;
+        let upload = Upload::default();
+        let form = upload.form(smaller.as_deref().unwrap_or(audio), fields).await?;
+        let request = request.multipart(form);
         self.http.ask(NAME, request, ANSWER_LIMIT).await.map_err(|failure| upload.explain(failure).error)
     }
 }

@@ -15,6 +15,8 @@ mod upload;
 mod whisper;
 
 #[cfg(test)]
+mod by_address_tests;
+#[cfg(test)]
 mod engines_tests;
 #[cfg(test)]
 mod testing;

@@ -227,8 +227,14 @@ impl DiarizationEngine for PyannoteEngine {
 
     async fn diarize(&self, request: DiarizationRequest<'_>) -> Result<DiarizationAnswer, ProviderError> {
         self.refuse(request.audio)?;
-        let media = media_name(request.job);
-        self.hand_over(request.audio, &media).await?;
+        let media = match request.audio.address().await? {
+            Some(address) => address,
+            None => {
+                let media = media_name(request.job);
+                self.hand_over(request.audio, &media).await?;
+                media
+            }
+        };
         let two =
             self.two_speakers && matches!(request.direction, Some(Direction::Incoming | Direction::Outgoing));
         let webhook =

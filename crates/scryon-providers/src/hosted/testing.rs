@@ -152,6 +152,8 @@ pub(super) struct Recording {
     pub(super) content_type: &'static str,
     pub(super) channels: Option<u16>,
     pub(super) seconds: Option<f64>,
+    /// Where the provider may fetch it.
+    pub(super) address: Option<&'static str>,
     /// The stream breaks off after its first piece.
     pub(super) breaks: bool,
 }
@@ -163,6 +165,7 @@ impl Recording {
             content_type: "audio/wav",
             channels: Some(1),
             seconds: Some(60.0),
+            address: None,
             breaks: false,
         }
     }
@@ -170,6 +173,9 @@ impl Recording {
 
 #[async_trait]
 impl Audio for Recording {
+    async fn address(&self) -> std::io::Result<Option<String>> {
+        Ok(self.address.map(str::to_owned))
+    }
     fn bytes(&self) -> u64 {
         self.content.len() as u64
     }

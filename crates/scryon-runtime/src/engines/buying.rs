@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{EngineStage, intent_of};
 use crate::circuits::{Admission, circuit_of};
-use crate::gate::{Permit, PutOff};
+use crate::gate::{Asking, Permit, PutOff};
 use crate::stage::{StageContext, StageError, StageErrorKind};
 
 /// An earlier run of this call had the same question for one of the engines, and its answer is still there.
@@ -183,7 +183,7 @@ async fn admitted(
         return match cx.deps.circuits.admit(circuit).await {
             Admission::Ask => {
                 // The one request of all programs that finds out.
-                *permit = Some(cx.deps.gates.enter_anyway(circuit));
+                *permit = Some(cx.deps.gates.enter_anyway(circuit, cx.lease.lane));
                 Ok(())
             }
             Admission::Wait(wait) => Err(Permission::KeepAway(wait)),
@@ -199,7 +199,8 @@ async fn through_gate(
     permit: &mut Option<Permit>,
 ) -> Result<(), PutOff> {
     let circuit = circuit_of(cx.lease.stage, info.name);
-    *permit = Some(cx.deps.gates.enter(circuit, cx.lease.tries > 0).await?);
+    let asking = Asking { lane: cx.lease.lane, retry: cx.lease.tries > 0 };
+    *permit = Some(cx.deps.gates.enter(circuit, asking).await?);
     Ok(())
 }
 

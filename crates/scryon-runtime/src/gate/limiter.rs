@@ -3,9 +3,12 @@
 //! Nothing is limited before a provider says no: then the requests that may be in flight are halved, and grow by a
 //! constant each round of successes (AIMD). A pause that was asked for closes the gate; behind it one request goes
 //! first, then twice as many each round. A rate is kept by spacing requests evenly. Who is not let through gets a time
-//! of its own, one after the other at the pace that is expected, so that nobody comes back together.
+//! of its own, one after the other at the pace that is expected, so that nobody comes back together. Backfill gets at
+//! most half of what is limited, as it does of slots.
 
 use std::time::{Duration, Instant};
+
+use scryon_domain::stage::Lane;
 
 /// Longest pause that a provider is believed.
 const LONGEST: Duration = Duration::from_secs(900);
@@ -52,18 +55,35 @@ pub enum Outcome {
     Other,
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asking {
+    pub lane: Lane,
+    /// An earlier request of the same stage failed.
+    pub retry: bool,
+}
+
 /// A request that was let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flight {
     pub since: Instant,
-    /// An earlier one of the same stage failed.
-    pub retry: bool,
+    pub asking: Asking,
+}
+
+/// Those who are put off stand in three lines, so that none holds another up.
+#[derive(Debug, Clone, Copy)]
+enum Line {
+    Live,
+    Backfill,
+    Retries,
 }
 
 /// One engine's limits.
 #[derive(Debug, Clone)]
 pub struct Limiter {
     in_flight: u32,
+    /// Those of the backfill lane among them.
+    backfill: u32,
     /// Requests that may be in flight; none until the provider refuses one.
     limit: Option<f64>,
     /// Fewer than that after an opening.
@@ -76,8 +96,8 @@ pub struct Limiter {
     next: Instant,
     /// Requests that were let through and whose turn has not come.
     due: u32,
-    /// The time given to whoever was put off last.
-    last_given: Instant,
+    /// The time given to whoever was put off last, by line.
+    last_given: [Instant; 3],
     /// Seconds from a request to its answer, smoothed.
     round: Option<f64>,
     retries: f64,
@@ -89,6 +109,7 @@ impl Limiter {
     pub fn new(now: Instant) -> Self {
         Self {
             in_flight: 0,
+            backfill: 0,
             limit: None,
             ramp: None,
             closed_until: None,
@@ -96,7 +117,7 @@ impl Limiter {
             spacing: None,
             next: now,
             due: 0,
-            last_given: now,
+            last_given: [now; 3],
             round: None,
             retries: RETRY_BURST,
             retries_at: now,
@@ -142,31 +163,47 @@ impl Limiter {
         self.is_closed(now) || self.ramp.is_some()
     }
 
-    /// How many may wait in hand for a request to end.
-    pub fn may_wait(&self) -> u32 {
-        ((self.pace() * PATIENCE.as_secs_f64()) as u32).max(1)
+    /// How many of a lane may wait in hand for a request to end.
+    pub fn may_wait(&self, lane: Lane) -> u32 {
+        share(lane, (self.pace() * PATIENCE.as_secs_f64()) as u32)
     }
 
     /// Asks to make a request; one that is let through must [`Limiter::leave`].
-    pub fn enter(&mut self, retry: bool, now: Instant) -> Entry {
+    pub fn enter(&mut self, asking: Asking, now: Instant) -> Entry {
+        let Asking { lane, retry } = asking;
         self.retries = self.retries_now(now);
         self.retries_at = now;
         if retry && self.retries < 1.0 {
-            return Entry::Later(self.put_off(now, RETRIES_PER_SECOND));
+            return Entry::Later(self.put_off(Line::Retries, now, RETRIES_PER_SECOND));
         }
         if self.is_closed(now) {
-            return Entry::Later(self.put_off(now, self.pace()));
+            return Entry::Later(self.come_back(lane, now));
         }
-        if self.limit().is_some_and(|limit| self.in_flight >= limit) {
+        if self.limit().is_some_and(|limit| self.is_crowded(lane, limit)) {
             return Entry::Crowded;
         }
-        if self.turn_in(now) > PATIENCE {
-            return Entry::Later(self.put_off(now, self.pace()));
+        let patience = if lane == Lane::Live { PATIENCE } else { PATIENCE / 2 };
+        if self.turn_in(now) > patience {
+            return Entry::Later(self.come_back(lane, now));
         }
         self.retries = if retry { self.retries - 1.0 } else { (self.retries + RETRY_SHARE).min(RETRY_BURST) };
+        self.take_off(lane);
+        Entry::Through
+    }
+
+    fn is_crowded(&self, lane: Lane, limit: u32) -> bool {
+        self.in_flight >= limit || (lane == Lane::Backfill && self.backfill >= share(lane, limit))
+    }
+
+    fn take_off(&mut self, lane: Lane) {
         self.in_flight += 1;
         self.due += 1;
-        Entry::Through
+        self.backfill += u32::from(lane == Lane::Backfill);
+    }
+
+    fn land(&mut self, lane: Lane) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.backfill = self.backfill.saturating_sub(u32::from(lane == Lane::Backfill));
     }
 
     /// How long until the turn of one more would come.
@@ -189,27 +226,27 @@ impl Limiter {
     }
 
     /// One that must not wait: the answer decides whether a provider lives, or a purchase is at stake.
-    pub fn enter_anyway(&mut self) {
-        self.in_flight += 1;
-        self.due += 1;
+    pub fn enter_anyway(&mut self, lane: Lane) {
+        self.take_off(lane);
     }
 
     /// For one that was [`Entry::Crowded`] and does not wait in hand: when to come back.
-    pub fn come_back(&mut self, now: Instant) -> Duration {
-        self.put_off(now, self.pace())
+    pub fn come_back(&mut self, lane: Lane, now: Instant) -> Duration {
+        let line = if lane == Lane::Live { Line::Live } else { Line::Backfill };
+        self.put_off(line, now, self.pace())
     }
 
     /// A request that was let through was not made.
-    pub fn leave_unused(&mut self) {
+    pub fn leave_unused(&mut self, asking: Asking) {
         self.due = self.due.saturating_sub(1);
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.land(asking.lane);
     }
 
     /// A request has ended. Gives how long its own call waits, where it was refused.
     pub fn leave(&mut self, flight: Flight, outcome: Outcome, now: Instant) -> Option<Duration> {
-        let Flight { since, retry } = flight;
+        let Flight { since, asking: Asking { lane, retry } } = flight;
         let flying = self.in_flight;
-        self.in_flight = flying.saturating_sub(1);
+        self.land(lane);
         match outcome {
             Outcome::Other => None,
             Outcome::Success => {
@@ -226,7 +263,7 @@ impl Limiter {
                 self.closed_until =
                     Some(self.closed_until.map_or(now + asked, |until| until.max(now + asked)));
                 self.ramp = Some(1.0);
-                Some(self.put_off(now, self.pace()))
+                Some(self.come_back(lane, now))
             }
         }
     }
@@ -262,15 +299,16 @@ impl Limiter {
         self.spacing.map_or(by_round, |spacing| by_round.min(1.0 / spacing.as_secs_f64()))
     }
 
-    fn put_off(&mut self, now: Instant, pace: f64) -> Duration {
+    fn put_off(&mut self, line: Line, now: Instant, pace: f64) -> Duration {
         let opening = self.closed_until.map_or(now, |until| until.max(now));
         let step = Duration::from_secs_f64((1.0 / pace).min(SPREAD.as_secs_f64()));
-        let mut given = self.last_given.max(opening) + step;
+        let last = &mut self.last_given[line as usize];
+        let mut given = (*last).max(opening) + step;
         // More are waiting than get through meanwhile: they share the times anew.
         if given > opening + SPREAD {
             given = opening + step;
         }
-        self.last_given = given;
+        *last = given;
         given - now
     }
 
@@ -278,6 +316,11 @@ impl Limiter {
         let seconds = now.duration_since(self.retries_at).as_secs_f64();
         (self.retries + seconds * RETRIES_PER_SECOND).min(RETRY_BURST)
     }
+}
+
+/// A lane's part of what is limited: live may have all of it, backfill half, and one at least.
+fn share(lane: Lane, all: u32) -> u32 {
+    if lane == Lane::Live { all.max(1) } else { (all / 2).max(1) }
 }
 
 #[cfg(test)]

@@ -10,13 +10,17 @@ fn second(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+const LIVE: Asking = Asking { lane: Lane::Live, retry: false };
+const RETRY: Asking = Asking { lane: Lane::Live, retry: true };
+const BACKFILL: Asking = Asking { lane: Lane::Backfill, retry: false };
+
 fn first(since: Instant) -> Flight {
-    Flight { since, retry: false }
+    Flight { since, asking: LIVE }
 }
 
 /// Requests that are let through at once.
 fn let_through(limiter: &mut Limiter, now: Instant, most: usize) -> usize {
-    (0..most).take_while(|_| matches!(limiter.enter(false, now), Entry::Through)).count()
+    (0..most).take_while(|_| matches!(limiter.enter(LIVE, now), Entry::Through)).count()
 }
 
 #[test]
@@ -38,12 +42,12 @@ fn one_refusal_halves_what_is_in_flight_and_refusals_of_the_same_moment_are_one(
         limiter.leave(first(now), Outcome::Throttled { asked: None }, later);
     }
     assert_eq!(limiter.limit(), Some(50));
-    assert_eq!(limiter.enter(false, later), Entry::Crowded);
+    assert_eq!(limiter.enter(LIVE, later), Entry::Crowded);
     // Made after the cut and refused again: that is news.
     for _ in 0..20 {
         limiter.leave(first(now), Outcome::Other, later);
     }
-    assert!(matches!(limiter.enter(false, later), Entry::Through));
+    assert!(matches!(limiter.enter(LIVE, later), Entry::Through));
     limiter.leave(first(later + MS), Outcome::Throttled { asked: None }, later + 2 * MS);
     assert_eq!(limiter.limit(), Some(20));
 }
@@ -78,7 +82,7 @@ fn a_limit_that_is_not_reached_does_not_grow() {
     let now = Instant::now();
     let mut limiter = Limiter { limit: Some(100.0), ..Limiter::new(now) };
     for _ in 0..1_000 {
-        limiter.enter(false, now);
+        limiter.enter(LIVE, now);
         limiter.leave(first(now), Outcome::Success, now);
     }
     assert_eq!(limiter.limit(), Some(100));
@@ -96,7 +100,7 @@ fn a_pause_closes_the_gate_and_behind_it_one_goes_first() {
         limiter.leave(first(now), Outcome::Throttled { asked: pause }, now + MS);
     }
     assert!(limiter.is_closed(now + second(19)) && limiter.is_throttled(now + second(19)));
-    assert!(matches!(limiter.enter(false, now + second(19)), Entry::Later(wait) if wait >= second(1)));
+    assert!(matches!(limiter.enter(LIVE, now + second(19)), Entry::Later(wait) if wait >= second(1)));
     let mut at = now + second(21);
     let mut rounds = Vec::new();
     for _ in 0..7 {
@@ -132,7 +136,7 @@ fn a_refusal_of_the_first_one_behind_an_opening_is_no_second_cut() {
 fn no_pause_is_longer_than_a_quarter_of_an_hour() {
     let now = Instant::now();
     let mut limiter = Limiter::new(now);
-    limiter.enter(false, now);
+    limiter.enter(LIVE, now);
     limiter.leave(first(now), Outcome::Throttled { asked: Some(second(86_400)) }, now);
     assert!(limiter.is_closed(now + LONGEST - MS) && !limiter.is_closed(now + LONGEST));
 }
@@ -142,16 +146,16 @@ fn retries_have_a_budget_and_first_requests_fill_it() {
     let now = Instant::now();
     let mut limiter = Limiter::new(now);
     let retries = |limiter: &mut Limiter, at, most| {
-        (0..most).take_while(|_| matches!(limiter.enter(true, at), Entry::Through)).count()
+        (0..most).take_while(|_| matches!(limiter.enter(RETRY, at), Entry::Through)).count()
     };
     assert_eq!(retries(&mut limiter, now, 100), 10, "those of a quiet time");
     assert!(!limiter.is_free(now), "so that a claim records no purchase that is not made");
-    assert!(matches!(limiter.enter(true, now), Entry::Later(_)));
-    assert!(matches!(limiter.enter(false, now), Entry::Through), "first requests are not kept waiting");
+    assert!(matches!(limiter.enter(RETRY, now), Entry::Later(_)));
+    assert!(matches!(limiter.enter(LIVE, now), Entry::Through), "first requests are not kept waiting");
     assert_eq!(let_through(&mut limiter, now, 39), 39);
     assert_eq!(retries(&mut limiter, now, 100), 4, "one in ten calls");
     assert_eq!(retries(&mut limiter, now + second(3), 100), 3, "and one each second");
-    let flight = Flight { since: now, retry: true };
+    let flight = Flight { since: now, asking: RETRY };
     limiter.leave(flight, Outcome::Other, now + second(3));
     assert_eq!(retries(&mut limiter, now + second(3), 100), 0, "a retry that fails is spent");
     limiter.leave(flight, Outcome::Success, now + second(3));
@@ -162,10 +166,10 @@ fn retries_have_a_budget_and_first_requests_fill_it() {
 fn a_refused_entry_costs_no_retry() {
     let now = Instant::now();
     let mut limiter = Limiter::new(now);
-    limiter.enter(false, now);
+    limiter.enter(LIVE, now);
     limiter.leave(first(now), Outcome::Throttled { asked: Some(second(5)) }, now);
     let before = limiter.retries;
-    assert!(matches!(limiter.enter(true, now), Entry::Later(_)));
+    assert!(matches!(limiter.enter(RETRY, now), Entry::Later(_)));
     assert!((limiter.retries - before).abs() < 1e-9);
 }
 
@@ -195,16 +199,39 @@ fn those_put_off_come_back_one_after_the_other_and_not_too_late() {
     let now = Instant::now();
     let mut limiter = Limiter::new(now);
     limiter.set_rate(Some(20.0));
-    limiter.enter(false, now);
+    limiter.enter(LIVE, now);
     limiter.leave(first(now), Outcome::Throttled { asked: Some(second(5)) }, now);
     let mut buckets: BTreeMap<u64, usize> = BTreeMap::new();
     for _ in 0..1_000 {
-        let Entry::Later(wait) = limiter.enter(false, now) else { panic!("the gate is closed") };
+        let Entry::Later(wait) = limiter.enter(LIVE, now) else { panic!("the gate is closed") };
         assert!((second(5)..=second(35)).contains(&wait), "{wait:?}");
         *buckets.entry(wait.as_secs()).or_default() += 1;
     }
     // 1000 over 30 seconds, of which each has its part.
     assert!(buckets.values().all(|n| *n <= 60), "{buckets:?}");
+}
+
+#[test]
+fn backfill_gets_half_of_what_is_limited_and_holds_nobody_up() {
+    let now = Instant::now();
+    let mut limiter = Limiter { limit: Some(10.0), ..Limiter::new(now) };
+    let backfill = (0..20).take_while(|_| limiter.enter(BACKFILL, now) == Entry::Through).count();
+    assert_eq!((backfill, let_through(&mut limiter, now, 20)), (5, 5));
+    let mut limiter = Limiter { limit: Some(1.0), ..Limiter::new(now) };
+    assert_eq!(limiter.enter(BACKFILL, now), Entry::Through, "and one at least");
+    let mut limiter = Limiter::new(now);
+    limiter.set_rate(Some(10.0));
+    let backfill = (0..20).take_while(|_| limiter.enter(BACKFILL, now) == Entry::Through).count();
+    assert_eq!((backfill, let_through(&mut limiter, now, 20)), (8, 8), "of what waits for its turn in hand");
+    // However many of it are put off, the first live call behind an opening is the first.
+    let mut limiter = Limiter::new(now);
+    limiter.enter(LIVE, now);
+    limiter.leave(first(now), Outcome::Throttled { asked: Some(second(5)) }, now);
+    let before = limiter.come_back(Lane::Live, now);
+    for _ in 0..500 {
+        limiter.enter(BACKFILL, now);
+    }
+    assert!(limiter.come_back(Lane::Live, now) - before <= second(1));
 }
 
 /// A provider that takes so many requests at once and so many a second, and work that always comes back when it was
@@ -235,7 +262,7 @@ fn play(calls: usize, round: Duration, rate: f64, storm: Duration) -> (Duration,
             }
             continue;
         }
-        match limiter.enter(false, now) {
+        match limiter.enter(LIVE, now) {
             Entry::Through => {
                 let begin = limiter.turn(now);
                 limiter.sent(begin);
@@ -243,7 +270,7 @@ fn play(calls: usize, round: Duration, rate: f64, storm: Duration) -> (Duration,
                 events.push((std::cmp::Reverse(began + round), call, Some(began)));
             }
             Entry::Crowded => {
-                let wait = limiter.come_back(now);
+                let wait = limiter.come_back(Lane::Live, now);
                 events.push((std::cmp::Reverse(at + wait), call, None));
             }
             Entry::Later(wait) => events.push((std::cmp::Reverse(at + wait), call, None)),
@@ -281,27 +308,30 @@ proptest! {
         let start = Instant::now();
         let mut now = start;
         let mut limiter = Limiter::new(start);
-        let mut flying: Vec<Instant> = Vec::new();
+        let mut flying: Vec<Flight> = Vec::new();
         for (step, ms) in steps {
             now += Duration::from_millis(ms);
+            let asking = [LIVE, BACKFILL, RETRY][usize::from(step) % 3];
             match step {
-                0..=2 => if limiter.enter(step == 2, now) == Entry::Through {
+                0..=2 => if limiter.enter(asking, now) == Entry::Through {
                     if let Some(limit) = limiter.limit() {
                         prop_assert!(limiter.in_flight() <= limit);
                     }
                     limiter.sent(now);
-                    flying.push(now);
+                    flying.push(Flight { since: now, asking });
                 },
-                _ => if let Some(since) = flying.pop() {
+                _ => if let Some(flight) = flying.pop() {
                     let outcome = match step {
                         3 => Outcome::Success,
                         4 => Outcome::Throttled { asked: (ms % 2 == 0).then_some(Duration::from_millis(ms)) },
                         _ => Outcome::Other,
                     };
-                    limiter.leave(first(since), outcome, now);
+                    limiter.leave(flight, outcome, now);
                 },
             }
             prop_assert_eq!(limiter.in_flight() as usize, flying.len());
+            let backfill = flying.iter().filter(|f| f.asking.lane == Lane::Backfill).count();
+            prop_assert_eq!(limiter.backfill as usize, backfill);
             prop_assert!(limiter.limit().is_none_or(|limit| limit >= 1));
         }
     }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use prometheus::{IntCounter, IntGauge};
 use scryon_config::RequestRates;
-use scryon_domain::stage::StageKind;
+use scryon_domain::stage::{Lane, StageKind};
 use scryon_metrics::WorkerMetrics;
 use scryon_providers::ProviderError;
 use scryon_store::Store;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use limiter::{Entry, Flight, Limiter, Outcome, PATIENCE};
+pub use limiter::{Asking, Entry, Flight, Limiter, Outcome, PATIENCE};
 
 /// How often the processes that share a rate are counted.
 const COUNT: Duration = Duration::from_secs(2);
@@ -50,7 +50,15 @@ struct Door {
 #[derive(Debug)]
 struct State {
     limiter: Limiter,
-    waiting: u32,
+    /// By lane.
+    waiting: [u32; 2],
+}
+
+const fn index(lane: Lane) -> usize {
+    match lane {
+        Lane::Live => 0,
+        Lane::Backfill => 1,
+    }
 }
 
 impl std::fmt::Debug for Gates {
@@ -64,22 +72,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Door {
-    fn look(self: &Arc<Self>, retry: bool, place: &mut Option<Place>, patient_until: Instant) -> Look {
+    fn look(self: &Arc<Self>, asking: Asking, place: &mut Option<Place>, patient_until: Instant) -> Look {
         let now = Instant::now();
+        let lane = index(asking.lane);
         let mut state = lock(&self.state);
-        let wait = match state.limiter.enter(retry, now) {
+        let wait = match state.limiter.enter(asking, now) {
             Entry::Through => {
                 self.show(&state.limiter);
-                let flight = Flight { since: now, retry };
+                let flight = Flight { since: now, asking };
                 return Look::Through(Permit { door: self.clone(), flight, stage: Held::Due });
             }
             Entry::Crowded if now < patient_until && place.is_some() => return Look::Again,
-            Entry::Crowded if now < patient_until && state.waiting < state.limiter.may_wait() => {
-                state.waiting += 1;
-                *place = Some(Place(self.clone()));
+            Entry::Crowded
+                if now < patient_until && state.waiting[lane] < state.limiter.may_wait(asking.lane) =>
+            {
+                state.waiting[lane] += 1;
+                *place = Some(Place(self.clone(), lane));
                 return Look::Again;
             }
-            Entry::Crowded => state.limiter.come_back(now),
+            Entry::Crowded => state.limiter.come_back(asking.lane, now),
             Entry::Later(wait) => wait,
         };
         Look::Off(PutOff { wait, throttled: state.limiter.is_throttled(now) })
@@ -127,7 +138,7 @@ impl Gates {
         }
         let mut limiter = Limiter::new(Instant::now());
         limiter.set_rate(self.rates.per_second(engine));
-        let state = Mutex::new(State { limiter, waiting: 0 });
+        let state = Mutex::new(State { limiter, waiting: [0; 2] });
         let labels = &[engine];
         let door = Arc::new(Door {
             state,
@@ -148,14 +159,14 @@ impl Gates {
     }
 
     /// Asks to make a request, and waits a moment where others are about to end.
-    pub async fn enter(&self, engine: &str, retry: bool) -> Result<Permit, PutOff> {
+    pub async fn enter(&self, engine: &str, asking: Asking) -> Result<Permit, PutOff> {
         let door = self.door(engine);
         let patient_until = Instant::now() + PATIENCE;
         let mut place = None;
         loop {
             // Before the look, so that whoever leaves after it is noticed.
             let left = door.left.notified();
-            match door.look(retry, &mut place, patient_until) {
+            match door.look(asking, &mut place, patient_until) {
                 Look::Through(permit) => return Ok(permit),
                 Look::Off(put_off) => {
                     door.put_off.inc();
@@ -169,14 +180,15 @@ impl Gates {
     }
 
     /// For a request that must not wait.
-    pub fn enter_anyway(&self, engine: &str) -> Permit {
+    pub fn enter_anyway(&self, engine: &str, lane: Lane) -> Permit {
         let door = self.door(engine);
         {
             let mut state = lock(&door.state);
-            state.limiter.enter_anyway();
+            state.limiter.enter_anyway(lane);
             door.show(&state.limiter);
         }
-        Permit { door, flight: Flight { since: Instant::now(), retry: false }, stage: Held::Due }
+        let asking = Asking { lane, retry: false };
+        Permit { door, flight: Flight { since: Instant::now(), asking }, stage: Held::Due }
     }
 
     /// Keeps this process's part of each rate up to date, until told to stop.
@@ -253,7 +265,7 @@ impl Drop for Permit {
             let mut state = lock(&self.door.state);
             match self.stage {
                 Held::Ended => return,
-                Held::Due => state.limiter.leave_unused(),
+                Held::Due => state.limiter.leave_unused(self.flight.asking),
                 // The work was cut short: how it would have ended is not known.
                 Held::Sent => drop(state.limiter.leave(self.flight, Outcome::Other, Instant::now())),
             }
@@ -264,12 +276,12 @@ impl Drop for Permit {
 }
 
 /// A place among those who wait in hand.
-struct Place(Arc<Door>);
+struct Place(Arc<Door>, usize);
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
-        state.waiting = state.waiting.saturating_sub(1);
+        state.waiting[self.1] = state.waiting[self.1].saturating_sub(1);
     }
 }
 
@@ -291,5 +303,53 @@ mod tests {
             assert_eq!(sharers(engine, &alive), expected, "{engine}");
         }
         assert_eq!(sharers("lemonfox", &[]), 1, "this process is there before its first beat");
+    }
+
+    const LIVE: Asking = Asking { lane: Lane::Live, retry: false };
+
+    fn refused(asked: bool) -> ProviderError {
+        ProviderError::Throttled { engine: "lemonfox", pause: Duration::from_secs(60), asked }
+    }
+
+    #[tokio::test]
+    async fn who_finds_a_gate_crowded_waits_in_hand_for_the_next_to_leave() {
+        let metrics = WorkerMetrics::register(&prometheus::Registry::new()).unwrap();
+        let gates = Gates::new(RequestRates::default(), metrics.clone());
+        let first = gates.enter("lemonfox", LIVE).await.unwrap();
+        let mut second = gates.enter("lemonfox", LIVE).await.unwrap();
+        second.turn().await;
+        assert!(gates.is_free("lemonfox"));
+        assert_eq!(second.end(Some(&refused(false))), None, "it asked for no pause");
+        assert!(!gates.is_free("lemonfox"));
+        let waiting = tokio::spawn({
+            let gates = gates.clone();
+            async move { gates.enter("lemonfox", LIVE).await.is_ok() }
+        });
+        while lock(&gates.door("lemonfox").state).waiting[0] == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        drop(first);
+        assert!(waiting.await.unwrap());
+        let figure = |vec: &prometheus::IntGaugeVec| vec.with_label_values(&["lemonfox"]).get();
+        assert_eq!((figure(&metrics.provider_limit), figure(&metrics.provider_in_flight)), (1, 0));
+        assert_eq!(lock(&gates.door("lemonfox").state).waiting, [0, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_pause_puts_everybody_off_and_says_whose_it_is() {
+        let metrics = WorkerMetrics::register(&prometheus::Registry::new()).unwrap();
+        let gates = Gates::new(RequestRates::default(), metrics.clone());
+        let mut permit = gates.enter("lemonfox", LIVE).await.unwrap();
+        permit.turn().await;
+        let own = permit.end(Some(&refused(true))).unwrap();
+        let other = gates.enter("lemonfox", LIVE).await.unwrap_err();
+        assert!(own >= Duration::from_secs(59) && other.wait > own && other.throttled, "{own:?} {other:?}");
+        assert!(gates.enter("llm", LIVE).await.is_ok(), "another engine has a gate of its own");
+        assert_eq!(metrics.provider_throttled.with_label_values(&["lemonfox"]).get(), 1);
+        assert_eq!(metrics.provider_put_off.with_label_values(&["lemonfox"]).get(), 1);
+        // The one request that finds out whether a provider lives goes all the same.
+        drop(gates.enter_anyway("lemonfox", Lane::Live));
+        assert_eq!(metrics.provider_in_flight.with_label_values(&["lemonfox"]).get(), 0);
     }
 }
