@@ -57,24 +57,48 @@ async fn what_differs_is_found_repaired_or_named() {
         ids.push(id);
     }
     let (code, clean) = scryon(&app, &["doctor"]).await;
-    assert_eq!((code, clean["left"].as_i64(), clean["artifacts"].as_i64()), (0, Some(0), Some(20)), "{clean}");
+    assert_eq!(
+        (code, clean["left"].as_i64(), clean["artifacts"].as_i64()),
+        (0, Some(0), Some(20)),
+        "{clean}"
+    );
 
     // One analysis is gone and its recording is there; one transcript is cut; one call lost everything but its rows.
     app.context.blobs.delete(&key_of(&app, ids[0], "ANALYSIS_JSON").await).await.unwrap();
-    app.context.blobs.put(&key_of(&app, ids[1], "NORMALIZED_TRANSCRIPT_JSON").await, b"{".to_vec()).await.unwrap();
+    app.context
+        .blobs
+        .put(&key_of(&app, ids[1], "NORMALIZED_TRANSCRIPT_JSON").await, b"{".to_vec())
+        .await
+        .unwrap();
     let prefix = key_of(&app, ids[2], "TEMP_AUDIO").await.as_str().replace("temp/audio.wav", "");
     app.context.blobs.delete_prefix(&prefix).await.unwrap();
     lose_rows(&app, ids[3]).await;
     let (code, young) = scryon(&app, &["doctor"]).await;
-    assert_eq!((code, young["withoutRow"].as_i64()), (1, Some(0)), "what was written just now may be on its way in: {young}");
+    assert_eq!(
+        (code, young["withoutRow"].as_i64()),
+        (1, Some(0)),
+        "what was written just now may be on its way in: {young}"
+    );
     age(&app, ids[3]);
     let (code, found) = scryon(&app, &["doctor"]).await;
-    assert_eq!((code, found["missing"].as_i64(), found["otherSize"].as_i64()), (1, Some(6), Some(1)), "{found}");
+    assert_eq!(
+        (code, found["missing"].as_i64(), found["otherSize"].as_i64()),
+        (1, Some(6), Some(1)),
+        "{found}"
+    );
     assert_eq!((found["withoutRow"].as_i64(), found["rowsRemoved"].as_i64()), (Some(1), Some(0)), "{found}");
-    assert_eq!(app.database.number("select count(*) from call_records").await, 3, "without --reconcile it only looks");
+    assert_eq!(
+        app.database.number("select count(*) from call_records").await,
+        3,
+        "without --reconcile it only looks"
+    );
 
     let (code, repaired) = scryon(&app, &["doctor", "--reconcile"]).await;
-    assert_eq!((code, repaired["reset"].as_i64(), repaired["rebuilt"].as_i64()), (1, Some(2), Some(1)), "{repaired}");
+    assert_eq!(
+        (code, repaired["reset"].as_i64(), repaired["rebuilt"].as_i64()),
+        (1, Some(2), Some(1)),
+        "{repaired}"
+    );
     assert_eq!(repaired["left"], 1, "a call that lost everything is named: {repaired}");
     for id in [ids[0], ids[1], ids[3]] {
         eventually("the new run", || async {
@@ -113,8 +137,13 @@ async fn a_database_that_its_host_restored_is_adopted() {
     // The snapshot had the first call only.
     lose_rows(&app, second).await;
     let (code, adopted) = scryon(&app, &["restore", "--adopt"]).await;
-    assert_eq!((code, adopted["epoch"].as_i64(), adopted["counts"]["rebuilt"].as_i64()), (0, Some(1), Some(1)), "{adopted}");
-    let database = scryon_testkit::Database { url: app.database.url.clone(), schema: app.database.schema.clone() };
+    assert_eq!(
+        (code, adopted["epoch"].as_i64(), adopted["counts"]["rebuilt"].as_i64()),
+        (0, Some(1), Some(1)),
+        "{adopted}"
+    );
+    let database =
+        scryon_testkit::Database { url: app.database.url.clone(), schema: app.database.schema.clone() };
     app.start_again(database, scryon_testkit::Parts::ALL).await;
     let call: Value = app.client.finished(second).await;
     assert_eq!((call["status"].as_str(), call["title"].as_str()), (Some("COMPLETED"), Some("Kept")));
@@ -144,13 +173,21 @@ async fn the_description_beside_the_recording_is_whole_and_leaves_with_it() {
     let described: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(described["byteSize"].as_u64(), Some(audio.len() as u64));
     assert_eq!(described["audioKey"].as_str(), Some(sound.as_str()));
-    let hash: String = app.database.sql("select encode(audio_sha256, 'hex') from call_records", &[]).await[0].get(0);
+    let hash: String =
+        app.database.sql("select encode(audio_sha256, 'hex') from call_records", &[]).await[0].get(0);
     assert_eq!(described["sha256"].as_str(), Some(hash.as_str()));
-    assert_eq!((described["callId"].as_str(), described["lane"].as_str()), (Some(id.to_string().as_str()), Some("live")));
-    assert_eq!((described["title"].as_str(), described["phoneNumber"].as_str()), (Some("T"), Some("+15550100")));
+    assert_eq!(
+        (described["callId"].as_str(), described["lane"].as_str()),
+        (Some(id.to_string().as_str()), Some("live"))
+    );
+    assert_eq!(
+        (described["title"].as_str(), described["phoneNumber"].as_str()),
+        (Some("T"), Some("+15550100"))
+    );
     app.database.sql("update call_records set finished_at = now() - interval '2 hours'", &[]).await;
     eventually("it to leave with the recording", || async {
-        let there = app.context.blobs.size(&key).await.unwrap().is_some() || app.context.blobs.size(&sound).await.unwrap().is_some();
+        let there = app.context.blobs.size(&key).await.unwrap().is_some()
+            || app.context.blobs.size(&sound).await.unwrap().is_some();
         (!there).then_some(())
     })
     .await;

@@ -47,14 +47,19 @@ async fn a_user_leaves_with_everything_and_a_receipt_stays() {
 
     scryon(&app, &["hold", "on", "--reason", "case 9"]).await;
     let before = objects(&app).await;
-    let (code, given) = scryon(&app, &["erase", "--user", "local-dev", "--reason", "request 1", "--yes"]).await;
+    let (code, given) =
+        scryon(&app, &["erase", "--user", "local-dev", "--reason", "request 1", "--yes"]).await;
     assert_eq!(code, 0, "{given}");
     let id = given["id"].as_str().unwrap().to_owned();
     assert_eq!(given["rowsDeleted"]["calls"], 2, "{given}");
     assert_eq!(given["rowsDeleted"]["contacts"], 1, "{given}");
     let left = "select (select count(*) from call_records) * 100 + (select count(*) from users) * 10 + (select count(*) from contacts)";
     assert_eq!(app.database.number(left).await, 111, "only the other one is left");
-    assert_eq!((objects(&app).await, receipt(&app, &id).await["completedAt"].is_null()), (before, true), "objects wait for the hold");
+    assert_eq!(
+        (objects(&app).await, receipt(&app, &id).await["completedAt"].is_null()),
+        (before, true),
+        "objects wait for the hold"
+    );
     scryon(&app, &["hold", "off", "--reason", "closed"]).await;
     let done = eventually("the objects to leave", || async {
         let receipt = receipt(&app, &id).await;
@@ -62,8 +67,15 @@ async fn a_user_leaves_with_everything_and_a_receipt_stays() {
     })
     .await;
     assert_eq!(objects(&app).await, 0);
-    assert_eq!(done["objectsDeleted"].as_u64(), Some(before as u64 + 1), "every object is counted once, and the note of the user: {done}");
-    assert_eq!((done["reason"].as_str(), done["requestedBy"].as_str()), (Some("request 1"), Some("operator")));
+    assert_eq!(
+        done["objectsDeleted"].as_u64(),
+        Some(before as u64 + 1),
+        "every object is counted once, and the note of the user: {done}"
+    );
+    assert_eq!(
+        (done["reason"].as_str(), done["requestedBy"].as_str()),
+        (Some("request 1"), Some("operator"))
+    );
     let noted = app.context.blobs.erasures_since("2000-01-01".parse().unwrap()).await.unwrap();
     assert!(noted.iter().any(|e| matches!(e, scryon_blobs::Erased::User(_))), "{noted:?}");
     app.stop_and_clean().await;
@@ -84,19 +96,34 @@ async fn a_tenant_leaves_with_its_users_and_may_come_again() {
         )
         .await
         .unwrap();
-    let (code, given) = scryon(&app, &["erase", "--tenant", "acme", "--reason", "contract over", "--yes"]).await;
-    assert_eq!((code, given["rowsDeleted"]["users"].as_i64(), given["rowsDeleted"]["calls"].as_i64()), (0, Some(2), Some(2)), "{given}");
+    let (code, given) =
+        scryon(&app, &["erase", "--tenant", "acme", "--reason", "contract over", "--yes"]).await;
+    assert_eq!(
+        (code, given["rowsDeleted"]["users"].as_i64(), given["rowsDeleted"]["calls"].as_i64()),
+        (0, Some(2), Some(2)),
+        "{given}"
+    );
     assert_eq!(app.database.number("select count(*) from tenants where id = 'acme'").await, 0);
     let user = Uuid::new_v4();
-    let key = scryon_blobs::BlobKey::stored(&format!("tenants/acme/users/{user}/calls/{}/temp/audio.wav", Uuid::now_v7()));
+    let key = scryon_blobs::BlobKey::stored(&format!(
+        "tenants/acme/users/{user}/calls/{}/temp/audio.wav",
+        Uuid::now_v7()
+    ));
     app.context.blobs.put(&key, unique_wav()).await.unwrap();
     eventually("the receipt to be complete", || async {
         let receipt = receipt(&app, given["id"].as_str().unwrap()).await;
         (!receipt["completedAt"].is_null()).then_some(())
     })
     .await;
-    assert!(app.context.blobs.size(&key).await.unwrap().is_some(), "the tenant that came again keeps what it has");
-    assert_eq!(app.client.get(&format!("/api/calls/{id}/transcript")).await.status, 200, "other tenants are not touched");
+    assert!(
+        app.context.blobs.size(&key).await.unwrap().is_some(),
+        "the tenant that came again keeps what it has"
+    );
+    assert_eq!(
+        app.client.get(&format!("/api/calls/{id}/transcript")).await.status,
+        200,
+        "other tenants are not touched"
+    );
     app.finish().await;
 }
 
@@ -111,7 +138,8 @@ async fn copies_at_a_provider_are_deleted_there() {
     let job = "select external_id from provider_jobs where engine = 'assemblyai' and external_id is not null";
     let transcript: String = app.database.sql(job, &[]).await[0].get(0);
     app.simulator.fail_next("assemblyai.delete", 1, Fault::Status(500, None));
-    let (code, given) = scryon(&app, &["erase", "--user", "local-dev", "--reason", "request 2", "--yes"]).await;
+    let (code, given) =
+        scryon(&app, &["erase", "--user", "local-dev", "--reason", "request 2", "--yes"]).await;
     assert_eq!((code, given["providerCopies"].as_i64()), (0, Some(1)), "{given}");
     eventually("the provider to have deleted it", || async {
         let receipt = receipt(&app, given["id"].as_str().unwrap()).await;

@@ -335,6 +335,34 @@ async fn a_restore_writes_over_nothing_and_takes_no_damaged_backup() {
     app.finish().await;
 }
 
+/// A dump that breaks off is no backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_breaks_off_is_no_backup() {
+    let mut app = TestApp::start_with(
+        TestOptions::default().parts(Parts::API).set("SCRYON_BACKUP_LOCAL_PATH", tempfile_path()),
+    )
+    .await;
+    let folder = app.storage.path().join("bin");
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("pg_dump");
+    std::fs::write(&program, "#!/bin/sh\nprintf half\nexit 3\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).unwrap();
+    app.settings.insert("SCRYON_POSTGRES_BIN".to_owned(), folder.to_string_lossy().into_owned());
+    let (code, _) = scryon(&app, &["backup"]).await;
+    assert_eq!(code, 70);
+    let (code, listed) = scryon(&app, &["backup", "--list"]).await;
+    assert_eq!((code, listed.is_null()), (0, true), "{listed}");
+    assert_eq!(app.database.number("select count(*) from backups").await, 0);
+    assert_eq!(
+        std::fs::read_dir(&app.settings["SCRYON_BACKUP_LOCAL_PATH"]).unwrap().count(),
+        0,
+        "it leaves nothing behind"
+    );
+    forget_backups(&app);
+    app.finish().await;
+}
+
 /// Calls of the backup, and of those that came in after it. `RESTORE_CALLS` asks for more, by hand.
 fn how_many() -> (i64, usize) {
     let calls = std::env::var("RESTORE_CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
@@ -380,7 +408,10 @@ async fn put_uploads(app: &TestApp, calls: usize) {
         let described = json!({"version": 2, "callId": id, "tenantId": "default", "userId": user, "acceptedAt": Utc::now(),
             "contentType": "audio/wav", "audioKey": audio, "byteSize": 4, "sha256": "00".repeat(32), "direction": "UNKNOWN",
             "title": format!("Late {n}")});
-        for (key, body) in [(audio.clone(), b"RIFF".to_vec()), (format!("{prefix}call.json"), described.to_string().into_bytes())] {
+        for (key, body) in [
+            (audio.clone(), b"RIFF".to_vec()),
+            (format!("{prefix}call.json"), described.to_string().into_bytes()),
+        ] {
             app.context.blobs.put(&scryon_blobs::BlobKey::stored(&key), body).await.unwrap();
         }
     }
@@ -390,9 +421,10 @@ async fn put_uploads(app: &TestApp, calls: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_are_restored_in_the_time_that_the_manual_says() {
     let (calls, late) = how_many();
-    let mut app =
-        TestApp::start_with(TestOptions::default().parts(Parts::API).set("SCRYON_BACKUP_LOCAL_PATH", tempfile_path()))
-            .await;
+    let mut app = TestApp::start_with(
+        TestOptions::default().parts(Parts::API).set("SCRYON_BACKUP_LOCAL_PATH", tempfile_path()),
+    )
+    .await;
     fill(&app, calls).await;
     let (code, backup) = scryon(&app, &["backup"]).await;
     assert_eq!((code, backup["calls"].as_i64()), (0, Some(calls)));
@@ -401,7 +433,10 @@ async fn many_calls_are_restored_in_the_time_that_the_manual_says() {
     assert_eq!(restored["counts"]["rows"]["calls"], calls, "{restored}");
     assert_eq!(restored["counts"]["rebuilt"], late, "{restored}");
     assert_eq!(fresh.number("select count(*) from call_records").await, calls + late as i64);
-    println!("{calls} calls: backup {} bytes in {} s, restore {} s", backup["bytes"], backup["seconds"], restored["rtoSeconds"]);
+    println!(
+        "{calls} calls: backup {} bytes in {} s, restore {} s",
+        backup["bytes"], backup["seconds"], restored["rtoSeconds"]
+    );
     let took = restored["rtoSeconds"].as_f64().unwrap();
     assert!(took < 60.0 + 0.002 * calls as f64, "{calls} calls took {took} s");
     app.database = fresh;

@@ -18,7 +18,10 @@ pub(crate) async fn forget(sweeper: &Sweeper) -> Result<(), StoreError> {
     let engine = match HttpClient::new(None).and_then(|http| AssemblyAiEngine::new(settings, http)) {
         Ok(engine) => engine,
         Err(error) => {
-            warn!(copies = due.len(), error, "copies of erased calls stay at assemblyai until its key is set");
+            warn!(
+                copies = due.len(),
+                error, "copies of erased calls stay at assemblyai until its key is set"
+            );
             return Ok(());
         }
     };
@@ -30,7 +33,11 @@ pub(crate) async fn forget(sweeper: &Sweeper) -> Result<(), StoreError> {
                 gone += 1;
             }
             Err(error) => {
-                warn!(provider = copy.engine, errorCode = error.code(), "a copy of an erased call was not deleted; the next sweep tries again");
+                warn!(
+                    provider = copy.engine,
+                    errorCode = error.code(),
+                    "a copy of an erased call was not deleted; the next sweep tries again"
+                );
                 break;
             }
         }

@@ -1,10 +1,10 @@
 //! Dispatcher and sweeps. Rows decide and messages only wake up: this program makes sure that every row
 //! that waits is announced, whatever became of its message. Several may run; one leads.
 
+mod copies;
 mod counts;
 mod dead_letters;
 mod dispatch;
-mod copies;
 mod orphans;
 mod safety;
 mod sweep;
