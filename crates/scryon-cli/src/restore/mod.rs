@@ -180,7 +180,7 @@ impl NewLife<'_> {
         let took = began.elapsed();
         let counts = json!({
             "rows": rows, "erasedAgain": replayed.calls, "usersErasedAgain": replayed.users, "rebuilt": found.rebuilt,
-            "objectsOfErasedCalls": found.erased, "notRebuilt": found.unexplained.len(), "queuesEmptied": purged,
+            "objectsOfErasedCalls": found.erased + found.explained, "notRebuilt": found.unexplained.len(), "queuesEmptied": purged,
         });
         let end = RestoreEnd { last_sign_at: found.last_sign, rto: took, counts: counts.clone() };
         let rpo = self.store.restore_end(epoch, end).await.map_err(Failure::from_store)?;
