@@ -1,5 +1,6 @@
 drop function erase_subject(uuid);
 drop function erase_calls(uuid, int);
+drop function receipt_restore(jsonb);
 drop function calls_restore(jsonb);
 drop type stored_call;
 drop function restore_begin(text, timestamptz, int);

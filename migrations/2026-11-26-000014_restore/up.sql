@@ -198,6 +198,33 @@ begin
     return cardinality(calls);
 end $$;
 
+-- A receipt from storage, as `scryon erase` wrote it there, for a database that does not know it. What is left in storage
+-- leaves under it; where nothing is, it is complete.
+create function receipt_restore(a_receipt jsonb) returns void language plpgsql as $$
+declare
+    r erasure_receipts;
+    prefix text;
+begin
+    insert into erasure_receipts (id, subject, tenant_id, subject_id, reason, requested_by, requested_at, rows_deleted,
+        rows_deleted_at, providers)
+    values ((a_receipt->>'id')::uuid, a_receipt->>'subject', a_receipt->>'tenantId', a_receipt->>'subjectId', a_receipt->>'reason',
+        a_receipt->>'requestedBy', (a_receipt->>'requestedAt')::timestamptz, a_receipt->'rowsDeleted',
+        (a_receipt->>'rowsDeletedAt')::timestamptz, a_receipt->'providers')
+    on conflict do nothing returning * into r;
+    if not found then
+        return;
+    end if;
+    prefix := case r.subject when 'user' then format('tenants/%s/users/%s/', r.tenant_id, r.subject_id)
+        else format('tenants/%s/', r.tenant_id) end;
+    if r.subject = 'user' then
+        insert into storage_tombstones (target) values (prefix);
+    end if;
+    update storage_tombstones t set receipt_id = r.id where t.receipt_id is null and starts_with(t.target, prefix);
+    if not found then
+        update erasure_receipts e set completed_at = now() where e.id = r.id;
+    end if;
+end $$;
+
 -- Deletes calls of a user, or of a whole tenant, and says what went with them.
 create function erase_calls(a_receipt uuid, a_batch int) returns int language plpgsql as $$
 declare

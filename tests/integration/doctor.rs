@@ -114,6 +114,31 @@ async fn what_differs_is_found_repaired_or_named() {
     app.stop_and_clean().await;
 }
 
+/// While a hold is on the objects of an erased call stay, and look like those of a call that lost its row.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_call_is_not_taken_for_a_lost_one() {
+    let app = TestApp::start().await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    scryon(&app, &["hold", "on", "--reason", "case 5"]).await;
+    app.database.sql("delete from call_records", &[]).await;
+    age(&app, id);
+    // Its note has been forgotten: only the tombstone tells.
+    let noted = || async { app.context.blobs.erasures_since("2000-01-01".parse().unwrap()).await.unwrap() };
+    eventually("the note", || async { (!noted().await.is_empty()).then_some(()) }).await;
+    app.context.blobs.erasures_forget("2999-01-01".parse().unwrap()).await.unwrap();
+    assert!(noted().await.is_empty());
+    let (code, looked) = scryon(&app, &["doctor", "--reconcile"]).await;
+    assert_eq!(
+        (code, looked["left"].as_i64(), looked["rebuilt"].as_i64()),
+        (0, Some(0), Some(0)),
+        "{looked}"
+    );
+    assert_eq!(app.database.number("select count(*) from call_records").await, 0);
+    assert!(app.context.blobs.list("tenants").await.unwrap().iter().any(|k| k.contains(&id.to_string())));
+    app.stop_and_clean().await;
+}
+
 /// The database came back by means of its host: `--adopt` does all the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_its_host_restored_is_adopted() {

@@ -14,6 +14,7 @@ async fn sweeping(settings: &[(&'static str, &str)]) -> TestApp {
     TestApp::start_with(settings.iter().fold(options, |o, (name, value)| o.set(name, *value))).await
 }
 
+#[allow(clippy::print_stdout)] // what a test that fails is looked at for
 /// `scryon …` with this installation's settings; its JSON.
 pub(crate) async fn scryon(app: &TestApp, arguments: &[&str]) -> (i32, Value) {
     let mut command = scryon_command();

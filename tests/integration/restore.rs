@@ -335,6 +335,80 @@ async fn a_restore_writes_over_nothing_and_takes_no_damaged_backup() {
     app.finish().await;
 }
 
+/// A user who was erased, and a hold that was put on, after the backup: both are so in the new life.
+#[tokio::test(flavor = "multi_thread")]
+async fn erased_users_and_holds_are_remembered_by_storage() {
+    let mut app = installation().await;
+    let id = app.client.upload(unique_wav()).await;
+    app.client.finished(id).await;
+    users_noted(&app).await;
+    let (_, backup) = scryon(&app, &["backup"]).await;
+    // A call that the backup does not know, of the user who is erased: it is not rebuilt.
+    let late = app.client.upload(unique_wav()).await;
+    app.client.finished(late).await;
+    scryon(&app, &["hold", "on", "--reason", "case 12"]).await;
+    let (code, receipt) =
+        scryon(&app, &["erase", "--user", "local-dev", "--reason", "request 3", "--yes"]).await;
+    assert_eq!((code, receipt["rowsDeleted"]["calls"].as_i64()), (0, Some(2)), "{receipt}");
+    noted(&app, late).await;
+    eventually("storage to know of the user's erasure", || async {
+        let noted = app.context.blobs.erasures_since("2000-01-01".parse().unwrap()).await.unwrap();
+        noted.iter().any(|e| matches!(e, scryon_blobs::Erased::User(_))).then_some(())
+    })
+    .await;
+    let (fresh, restored) = lose_and_restore(&mut app, backup["name"].as_str().unwrap()).await;
+    assert_eq!(restored["counts"]["rebuilt"], 0, "{restored}");
+    assert_eq!(fresh.number("select count(*) from call_records").await, 0);
+    assert_eq!(fresh.number("select count(*) from users").await, 0);
+    let held = "select count(*) from holds where kind = 'legal' and reason = 'case 12'";
+    assert_eq!(fresh.number(held).await, 1, "the hold of before the loss is on");
+    app.start_again(fresh, Parts::ALL).await;
+    scryon(&app, &["restore", "--finish"]).await;
+    let shown =
+        async |app: &TestApp| scryon(app, &["erase", "--receipt", receipt["id"].as_str().unwrap()]).await;
+    let (code, known) = shown(&app).await;
+    assert_eq!(
+        (code, known["reason"].as_str(), known["completedAt"].is_null()),
+        (0, Some("request 3"), true),
+        "{known}"
+    );
+    scryon(&app, &["hold", "off", "--reason", "closed"]).await;
+    eventually("the receipt to be complete", || async {
+        (!shown(&app).await.1["completedAt"].is_null()).then_some(())
+    })
+    .await;
+    assert!(app.context.blobs.list("tenants").await.unwrap().is_empty());
+    end(app).await;
+}
+
+/// A dump that breaks off is no backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_breaks_off_is_no_backup() {
+    let mut app = TestApp::start_with(
+        TestOptions::default().parts(Parts::API).set("SCRYON_BACKUP_LOCAL_PATH", tempfile_path()),
+    )
+    .await;
+    let folder = app.storage.path().join("bin");
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("pg_dump");
+    std::fs::write(&program, "#!/bin/sh\nprintf half\nexit 3\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).unwrap();
+    app.settings.insert("SCRYON_POSTGRES_BIN".to_owned(), folder.to_string_lossy().into_owned());
+    let (code, _) = scryon(&app, &["backup"]).await;
+    assert_eq!(code, 70);
+    let (code, listed) = scryon(&app, &["backup", "--list"]).await;
+    assert_eq!((code, listed.is_null()), (0, true), "{listed}");
+    assert_eq!(app.database.number("select count(*) from backups").await, 0);
+    assert_eq!(
+        std::fs::read_dir(&app.settings["SCRYON_BACKUP_LOCAL_PATH"]).unwrap().count(),
+        0,
+        "it leaves nothing behind"
+    );
+    forget_backups(&app);
+    app.finish().await;
+}
+
 /// Calls of the backup, and of those that came in after it. `RESTORE_CALLS` asks for more, by hand.
 fn how_many() -> (i64, usize) {
     let calls = std::env::var("RESTORE_CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);

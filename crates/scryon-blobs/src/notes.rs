@@ -13,6 +13,7 @@ use crate::{BlobError, BlobKey, Blobs};
 
 const TOMBSTONES: &str = "tombstones";
 const EPOCH: &str = "system/epoch.json";
+const HOLD: &str = "system/hold.json";
 /// Notes are small; more is not ours.
 const LIMIT: u64 = 64 << 10;
 
@@ -70,6 +71,12 @@ pub struct StoredUser {
 #[derive(Serialize, Deserialize)]
 struct EpochNote {
     epoch: i32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HoldNote {
+    /// Absent: the hold was lifted.
+    reason: Option<String>,
 }
 
 fn user_key(tenant_id: &TenantId, user_id: UserId) -> BlobKey {
@@ -162,6 +169,21 @@ impl Blobs {
     pub async fn epoch_note(&self, epoch: i32) -> Result<(), BlobError> {
         let body = serde_json::to_vec(&EpochNote { epoch }).unwrap_or_default();
         self.put(&BlobKey::stored(EPOCH), body).await.map(|_| ())
+    }
+
+    /// Notes that an operator's hold is on, and why, or that it was lifted.
+    pub async fn hold_note(&self, reason: Option<&str>) -> Result<(), BlobError> {
+        let note = HoldNote { reason: reason.map(str::to_owned) };
+        let body = serde_json::to_vec(&note).unwrap_or_default();
+        self.put(&BlobKey::stored(HOLD), body).await.map(|_| ())
+    }
+
+    /// Why an operator's hold is on, where one is.
+    pub async fn hold_noted(&self) -> Result<Option<String>, BlobError> {
+        let Some(body) = self.note(&BlobKey::stored(HOLD)).await? else { return Ok(None) };
+        // One that cannot be read is believed to be on.
+        let unread = HoldNote { reason: Some(format!("{HOLD} cannot be read")) };
+        Ok(serde_json::from_slice(&body).unwrap_or(unread).reason)
     }
 
     async fn note(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {

@@ -273,3 +273,35 @@ async fn list(output: &Output, backups: &Backups) -> Result<u8, Failure> {
 fn line(backup: &Description) -> String {
     format!("{}  {} bytes  {:.1} s  {} calls", backup.name, backup.bytes, backup.seconds, backup.calls)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use scryon_config::value::StorageProvider;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_folder_or_a_bucket_with_a_prefix() {
+        let env = BTreeMap::from([
+            ("OBJECT_STORAGE_ACCESS_KEY".to_owned(), "of-the-objects".to_owned()),
+            ("SCRYON_BACKUP_ACCESS_KEY".to_owned(), "of-the-backups".to_owned()),
+        ]);
+        let config = Config::from_env(&env).unwrap();
+        let of = |place| place_of(&config, place);
+        let (settings, prefix) = of(Some("s3://bucket/a/b/"));
+        assert_eq!(
+            (settings.provider, settings.bucket.as_deref(), prefix.as_str()),
+            (StorageProvider::S3, Some("bucket"), "a/b/")
+        );
+        assert_eq!(settings.access_key.0, "of-the-backups", "the keys of object storage stay where they are");
+        assert_eq!(of(Some("s3://bucket")).1, "");
+        let (settings, prefix) = of(Some("/mnt/x"));
+        assert_eq!(
+            (settings.provider, settings.local_path.as_str(), prefix.as_str()),
+            (StorageProvider::Local, "/mnt/x", "")
+        );
+        assert_eq!(of(None).0.local_path, "./var/backups");
+    }
+}

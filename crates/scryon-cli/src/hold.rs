@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use scryon_blobs::Blobs;
 use scryon_config::{Config, ProcessEnv};
 use scryon_store::{HoldKind, Store};
 use serde_json::json;
 
+use crate::backup::from_blobs;
 use crate::output::{Failure, Output};
 use crate::own_store;
 
@@ -31,14 +33,18 @@ pub(crate) struct Why {
 pub(crate) async fn hold(output: &Output, command: HoldCommand) -> Result<u8, Failure> {
     let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
     let store = own_store(&config, "scryon-hold", Duration::from_secs(10))?;
+    let blobs = || Blobs::open(&config.storage).map_err(from_blobs);
     match command {
         HoldCommand::On(why) => {
+            // Storage first: a restored database hears of the hold there, and a hold too many does no harm.
+            blobs()?.hold_note(Some(&why.reason)).await.map_err(from_blobs)?;
             store.hold_set(HoldKind::Legal, &why.reason).await.map_err(Failure::from_store)?;
         }
         HoldCommand::Off(why) => {
             if !store.hold_lift(HoldKind::Legal, &why.reason).await.map_err(Failure::from_store)? {
                 output.note("it was not on");
             }
+            blobs()?.hold_note(None).await.map_err(from_blobs)?;
         }
         HoldCommand::Status => {}
     }

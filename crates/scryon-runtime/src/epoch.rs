@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use scryon_domain::epoch::Epoch;
+use scryon_domain::hint::Hint;
 use scryon_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use crate::stage::StageDeps;
 
 /// Until a process has heard of a restore, its hints are dropped and announced again by the dispatcher.
 const EVERY: Duration = Duration::from_secs(2);
@@ -38,4 +41,15 @@ pub(crate) async fn follow(store: &Store, stop: &CancellationToken) -> Result<Ep
         }
     });
     Ok(epoch)
+}
+
+/// Whether the installation that sent the hint is this one, and not what it was before a restore. A newer life than we
+/// know of is asked about first.
+pub(crate) async fn is_of_this_life(hint: &Hint, deps: &StageDeps) -> bool {
+    if hint.epoch > deps.epoch.get()
+        && let Ok(epoch) = deps.store.epoch().await
+    {
+        deps.epoch.set(epoch);
+    }
+    hint.epoch == deps.epoch.get()
 }

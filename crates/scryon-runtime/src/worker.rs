@@ -25,6 +25,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::announce::Announce;
 use crate::circuits::circuit_of;
+use crate::epoch;
 use crate::leases::Leases;
 use crate::retry::Patience;
 use crate::slots::{Slot, Slots};
@@ -203,7 +204,7 @@ impl Shared {
                 return;
             }
         };
-        if !self.is_of_this_life(&hint).await {
+        if !epoch::is_of_this_life(&hint, &self.deps).await {
             self.deps.metrics.hints_other_epoch.inc();
             delivery.ack().await;
             return;
@@ -212,17 +213,6 @@ impl Shared {
         let span =
             info_span!("stage", callId = %hint.call_id, tenantId = %hint.tenant_id, stage = %hint.stage);
         self.handle_hint(delivery, hint, &trace).instrument(span).await;
-    }
-
-    /// Whether the installation that sent the hint is this one, and not what it was before a restore. A newer life than
-    /// we know of is asked about first.
-    async fn is_of_this_life(&self, hint: &Hint) -> bool {
-        if hint.epoch > self.deps.epoch.get()
-            && let Ok(epoch) = self.deps.store.epoch().await
-        {
-            self.deps.epoch.set(epoch);
-        }
-        hint.epoch == self.deps.epoch.get()
     }
 
     async fn handle_hint(&self, delivery: Delivery, hint: Hint, trace: &str) {

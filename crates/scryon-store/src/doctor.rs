@@ -37,9 +37,11 @@ struct IdRow {
     id: Uuid,
 }
 
-const EXPLAINED: &str = "select id from unnest($1::uuid[]) s (id)
-     where exists (select 1 from idempotency_keys k where k.call_id = s.id and k.state = 'OPEN' and k.held_until > now())
-        or exists (select 1 from storage_tombstones t where is_erasure(t.target) and t.target like '%/calls/' || s.id || '/')";
+/// An upload that is on its way has an open key; what was erased has a tombstone, for as long as a hold keeps its objects.
+const EXPLAINED: &str = "with seen as (select * from unnest($1::uuid[], $2::text[]) s (id, prefix))
+     select s.id from seen s join idempotency_keys k on k.call_id = s.id and k.state = 'OPEN' and k.held_until > now()
+     union
+     select s.id from seen s join storage_tombstones t on t.target = s.prefix";
 
 /// A live run goes on by itself; only a call that is over begins a new one.
 const RUN_AGAIN: &str = "update call_records set status = 'QUEUED'
@@ -89,9 +91,12 @@ impl Store {
         Ok(self.row::<IdRow>(statement).await?.is_some())
     }
 
-    /// Which of these calls without a row are on their way in or out.
-    pub async fn calls_explained(&self, calls: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
-        let rows: Vec<IdRow> = self.rows(Statement::new(EXPLAINED).bind(Bind::Uuids(calls))).await?;
+    /// Which of these calls without a row, each with the prefix of its objects, are on their way in or out.
+    pub async fn calls_explained(&self, seen: &[(Uuid, String)]) -> Result<Vec<Uuid>, StoreError> {
+        let statement = Statement::new(EXPLAINED)
+            .bind(Bind::Uuids(seen.iter().map(|(id, _)| *id).collect()))
+            .bind(Bind::Texts(seen.iter().map(|(_, prefix)| prefix.clone()).collect()));
+        let rows: Vec<IdRow> = self.rows(statement).await?;
         Ok(rows.into_iter().map(|r| r.id).collect())
     }
 }

@@ -155,14 +155,9 @@ impl Store {
         self.row(Statement::new(RECEIPT).bind(Bind::Uuid(Some(id)))).await
     }
 
-    /// A receipt that a restored database does not know. One that is there stays as it is.
+    /// A receipt that a restored database does not know. One that is there stays as it is. What is left in storage of
+    /// whom it is about leaves under it.
     pub async fn receipt_restore(&self, receipt: Value) -> Result<(), StoreError> {
-        let sql = "insert into erasure_receipts (id, subject, tenant_id, subject_id, reason, requested_by, requested_at, rows_deleted,
-                 rows_deleted_at, providers)
-             select id, subject, \"tenantId\", \"subjectId\", reason, \"requestedBy\", \"requestedAt\", \"rowsDeleted\", \"rowsDeletedAt\", providers
-             from jsonb_to_record($1) as r (id uuid, subject text, \"tenantId\" text, \"subjectId\" text, reason text, \"requestedBy\" text,
-                 \"requestedAt\" timestamptz, \"rowsDeleted\" jsonb, \"rowsDeletedAt\" timestamptz, providers jsonb)
-             on conflict do nothing";
-        self.execute(Statement::new(sql).bind(receipt)).await.map(|_| ())
+        self.execute(Statement::new("select receipt_restore($1)").bind(receipt)).await.map(|_| ())
     }
 }

@@ -71,6 +71,8 @@ pub(crate) async fn restore(output: &Output, arguments: RestoreArguments) -> Res
     rows::load(&config, &store, &backup, into, &dump, output).await?;
     let rows = store.rows_by_table().await.map_err(Failure::from_store)?;
     if arguments.rows_only {
+        // A sweeper that is started on it must not delete what the living installation needs.
+        store.hold_set(HoldKind::Restore, "rehearsal of a restore").await.map_err(Failure::from_store)?;
         output.note(&format!(
             "rows of {} are back in {:.1} s; queues and storage were left alone",
             backup.name,
@@ -165,15 +167,20 @@ impl NewLife<'_> {
         }
         // From here on a sweeper that still works on the lost database deletes nothing.
         self.blobs.epoch_note(epoch).await.map_err(from_blobs)?;
+        // A hold that was put on after the backup.
+        if let Some(reason) = self.blobs.hold_noted().await.map_err(from_blobs)? {
+            self.store.hold_set(HoldKind::Legal, &reason).await.map_err(Failure::from_store)?;
+        }
         let purged = self.empty_queues().await;
         let replayed = replay::replay(self.store, self.blobs, self.backup.snapshot_at).await?;
         let mut rebuild = Rebuild::new(self.store, self.blobs, replayed.erased.clone());
         // Programs are stopped, so nothing is on its way in; a clock that differs does no harm.
         let found = rebuild.all(SystemTime::now() + Duration::from_secs(86_400), true).await?;
+        replay::receipts(self.store, self.blobs, self.backup.snapshot_at).await?;
         let took = began.elapsed();
         let counts = json!({
             "rows": rows, "erasedAgain": replayed.calls, "usersErasedAgain": replayed.users, "rebuilt": found.rebuilt,
-            "objectsOfErasedCalls": found.erased, "notRebuilt": found.unexplained.len(), "queuesEmptied": purged,
+            "objectsOfErasedCalls": found.erased + found.explained, "notRebuilt": found.unexplained.len(), "queuesEmptied": purged,
         });
         let end = RestoreEnd { last_sign_at: found.last_sign, rto: took, counts: counts.clone() };
         let rpo = self.store.restore_end(epoch, end).await.map_err(Failure::from_store)?;

@@ -32,6 +32,8 @@ pub(crate) struct Found {
     /// Rows that were, or with `repair` off would be, written anew.
     pub(crate) rebuilt: usize,
     pub(crate) rebuildable: Vec<Uuid>,
+    /// Calls without a row that are on their way in, or out under a tombstone.
+    pub(crate) explained: usize,
     /// Calls that were erased, whose objects are still there; they leave with the storage sweep.
     pub(crate) erased: usize,
     /// Calls without a row that cannot be rebuilt: no description, or no recording.
@@ -110,8 +112,12 @@ impl<'a> Rebuild<'a> {
         for id in known.map_err(Failure::from_store)? {
             seen.remove(&id);
         }
+        let mut rest: Vec<(Uuid, String)> = seen.into_iter().collect();
+        let explained = self.store.calls_explained(&rest).await.map_err(Failure::from_store)?;
+        found.explained += explained.len();
+        rest.retain(|(id, _)| !explained.contains(id));
         let (gone, unknown): (Vec<_>, Vec<_>) =
-            seen.into_iter().partition(|(id, prefix)| self.was_erased(*id, prefix));
+            rest.into_iter().partition(|(id, prefix)| self.was_erased(*id, prefix));
         found.erased += gone.len();
         if repair && !gone.is_empty() {
             let prefixes = gone.into_iter().map(|(_, prefix)| prefix).collect();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, Days, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use scryon_blobs::{Blobs, Erased};
 use scryon_store::Store;
 
@@ -24,9 +24,7 @@ pub(super) async fn replay(
     blobs: &Blobs,
     snapshot_at: DateTime<Utc>,
 ) -> Result<Replayed, Failure> {
-    // Notes lie by the day of their clock; a day more costs nothing.
-    let day = snapshot_at.date_naive().checked_sub_days(Days::new(1)).unwrap_or_default();
-    let erased = blobs.erasures_since(day).await.map_err(from_blobs)?;
+    let erased = blobs.erasures_since(day_of(snapshot_at)).await.map_err(from_blobs)?;
     let calls: Vec<_> = erased
         .iter()
         .filter_map(|e| match e {
@@ -38,11 +36,6 @@ pub(super) async fn replay(
     for ids in calls.chunks(BATCH) {
         replayed.calls += store.calls_erase_again(ids.to_vec()).await.map_err(Failure::from_store)?;
     }
-    for receipt in blobs.receipts_since(day).await.map_err(from_blobs)? {
-        if let Ok(receipt) = serde_json::from_slice(&receipt) {
-            store.receipt_restore(receipt).await.map_err(Failure::from_store)?;
-        }
-    }
     for who in &erased {
         let gone = match who {
             Erased::Call(_) => continue,
@@ -52,4 +45,25 @@ pub(super) async fn replay(
         replayed.users += usize::from(gone.map_err(Failure::from_store)?);
     }
     Ok(replayed)
+}
+
+/// Receipts that the backup does not know. Comes last: what is left in storage of those whom they are about has its
+/// tombstones by then.
+pub(super) async fn receipts(
+    store: &Store,
+    blobs: &Blobs,
+    snapshot_at: DateTime<Utc>,
+) -> Result<(), Failure> {
+    for receipt in blobs.receipts_since(day_of(snapshot_at)).await.map_err(from_blobs)? {
+        // Another file in the same folder is not ours.
+        if let Ok(receipt) = serde_json::from_slice(&receipt) {
+            store.receipt_restore(receipt).await.map_err(Failure::from_store)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes lie by the day of their clock; a day more costs nothing.
+fn day_of(snapshot_at: DateTime<Utc>) -> NaiveDate {
+    snapshot_at.date_naive().checked_sub_days(Days::new(1)).unwrap_or_default()
 }

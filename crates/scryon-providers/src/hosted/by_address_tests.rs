@@ -48,6 +48,7 @@ async fn asked(
         job: None,
         answer_now: false,
         hold: Duration::from_secs(1),
+        epoch: 0,
     };
     engine.transcribe(request).await.unwrap();
     only(&server)
@@ -83,6 +84,9 @@ async fn pyannote_gets_the_address() {
     let server = Server::answering(vec![(200, r#"{"jobId":"j1","status":"created"}"#.to_owned())]).await;
     let engine = PyannoteEngine::new(&settings(&server), HttpClient::new(None).unwrap()).unwrap();
     let audio = Recording { address: Some(ADDRESS), ..Recording::new("what must not be sent") };
-    engine.diarize(DiarizationRequest { audio: &audio, direction: None, job: None }).await.unwrap();
+    engine
+        .diarize(DiarizationRequest { audio: &audio, direction: None, job: None, voice: None })
+        .await
+        .unwrap();
     assert_eq!(only(&server).json()["url"], ADDRESS);
 }
