@@ -249,7 +249,7 @@ settings! {
 settings! {
     /// Search over calls.
     "Search" SearchSettings {
-        /// Calls that come into the search index at once, once a second while other calls are in flight; as fast as it goes otherwise. 0: no call is indexed.
+        /// Calls that come into the search index at once: once a second, a tenth of them while more than 200 calls are in flight, and as fast as it goes while none is. 0: no call is indexed.
         batch: Count<0, 5000> = "SCRYON_SEARCH_BATCH", "100";
         /// Whether calls are found by meaning as well as by words. Needs LLM_API_KEY, and a server at LLM_BASE_URL that has embeddings.
         embedding_enabled: bool = "SCRYON_EMBEDDING_ENABLED", "false";

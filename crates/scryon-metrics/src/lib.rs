@@ -479,7 +479,7 @@ mod tests {
             "scryon_analysis_cost_tokens_total{type=\"prompt\"} 0",
             "scryon_action_items_extracted_total 0",
             "scryon_voice_profile_created_total 0",
-            "scryon_voice_match_outcome_total{outcome=\"high\"} 0",
+            "scryon_voice_match_outcome_total{outcome=\"matched\"} 0",
         ] {
             assert!(text.contains(series), "{series} is missing");
         }

@@ -66,9 +66,9 @@ struct IdRow {
 }
 
 #[derive(diesel::QueryableByName)]
-struct YesRow {
-    #[diesel(sql_type = Bool)]
-    yes: bool,
+struct CountRow {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
 }
 
 /// Ends of calls are looked at in their order, and the last minute of them again: a transaction that was slow to
@@ -106,7 +106,8 @@ const STORE: &str = "with given as (select * from jsonb_to_recordset($1) as g(id
 
 const PROGRESS: &str = "update call_search_progress set finished_until = greatest(finished_until, $1)";
 
-const BUSY: &str = "select exists (select 1 from call_records where status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')) as yes";
+const IN_FLIGHT: &str = "select count(*) as n from (
+         select 1 from call_records where status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING') limit $1) f";
 
 const FIND: &str =
     "select f.id from calls_find($1, $2, $3, $4, $5) with ordinality as f(id, place) order by f.place";
@@ -146,9 +147,9 @@ impl Store {
         self.execute(Statement::new(PROGRESS).bind(until)).await.map(|_| ())
     }
 
-    /// Whether any call is on its way.
-    pub async fn calls_in_flight(&self) -> Result<bool, StoreError> {
-        Ok(self.row::<YesRow>(Statement::new(BUSY)).await?.is_some_and(|row| row.yes))
+    /// Calls on their way, counted up to `most`.
+    pub async fn calls_in_flight(&self, most: i64) -> Result<i64, StoreError> {
+        Ok(self.row::<CountRow>(Statement::new(IN_FLIGHT).bind(most)).await?.map_or(0, |row| row.n))
     }
 
     /// An owner's calls with these words, best first.

@@ -13,6 +13,8 @@ use crate::{Sweeper, nap};
 const TICK: Duration = Duration::from_secs(1);
 /// Between two batches where nothing else is to be done.
 const BREATH: Duration = Duration::from_millis(20);
+/// More calls in flight than this wait for each other; the index waits behind them.
+const CROWD: i64 = 200;
 /// Transcripts read at once.
 const READERS: usize = 4;
 /// Most bytes of a document, and of the part of it that is indexed: an index entry has a limit, and hours of talk
@@ -25,7 +27,7 @@ const STATEMENT: usize = 2 << 20;
 /// Indexes what is due until told to stop.
 pub(crate) async fn index(sweeper: &Sweeper) {
     let mut wait = TICK;
-    let batch = i32::try_from(sweeper.ctx.config.search.batch.0).unwrap_or(i32::MAX);
+    let batch = sweeper.ctx.config.search.batch.0;
     if batch == 0 {
         return;
     }
@@ -34,14 +36,28 @@ pub(crate) async fn index(sweeper: &Sweeper) {
         if !sweeper.leads() {
             continue;
         }
-        match once(sweeper, batch).await {
-            Ok(more) if more => {
-                let busy = sweeper.ctx.store.calls_in_flight().await.unwrap_or(true);
-                wait = if busy { TICK } else { BREATH };
-            }
-            Ok(_) => {}
+        match tick(sweeper, batch).await {
+            Ok(next) => wait = next,
             Err(error) => warn!(error = %error, "calls were not indexed for search; the next tick goes on"),
         }
+    }
+}
+
+/// One batch, and how long until the next.
+async fn tick(sweeper: &Sweeper, batch: u32) -> Result<Duration, IndexError> {
+    let in_flight = sweeper.ctx.store.calls_in_flight(CROWD + 1).await?;
+    let (limit, rest) = pace(in_flight, batch);
+    let full = once(sweeper, i32::try_from(limit).unwrap_or(i32::MAX)).await?;
+    Ok(if full { rest } else { TICK })
+}
+
+/// Calls of a batch, and the rest after a full one: behind the calls of a crowd, and at full speed when nobody else
+/// is there.
+const fn pace(in_flight: i64, batch: u32) -> (u32, Duration) {
+    match in_flight {
+        0 => (batch, BREATH),
+        1..=CROWD => (batch, TICK),
+        _ => (batch.div_ceil(10), TICK),
     }
 }
 
@@ -131,4 +147,22 @@ pub(crate) async fn said(blobs: &Blobs, key: &str) -> Result<String, BlobError> 
     let names = transcript.speakers.iter().filter_map(|speaker| speaker.display_name.as_deref());
     let lines = transcript.segments.iter().map(|segment| segment.text.as_str());
     Ok(names.chain(lines).collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_steps_back_behind_a_crowd() {
+        for (in_flight, batch, expected) in [
+            (0, 100, (100, BREATH)),
+            (1, 100, (100, TICK)),
+            (CROWD, 100, (100, TICK)),
+            (CROWD + 1, 100, (10, TICK)),
+            (CROWD + 1, 1, (1, TICK)),
+        ] {
+            assert_eq!(pace(in_flight, batch), expected, "{in_flight}");
+        }
+    }
 }

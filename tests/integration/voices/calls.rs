@@ -98,6 +98,32 @@ async fn a_profile_that_came_later_serves_a_reset_and_another_voice_is_another_p
     app.finish().await;
 }
 
+/// A comparison at the provider holds nobody either, and a new run takes it over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_adopts_a_comparison_that_runs() {
+    let app = TestApp::start_with(voices().set("SCRYON_PUBLIC_BASE_URL", "")).await;
+    with_profile(&app).await;
+    app.simulator.set_hosted(HostedOptions { pyannote_step_ms: 1_500, ..app.simulator.hosted() });
+    let audio = unique_wav_of(24);
+    let id = app.client.upload_with(audio.clone(), &json!({"direction": "INCOMING"})).await;
+    eventually("the job to be submitted and its stage to wait", || async {
+        let sql = "select count(*) from provider_jobs j join call_stages s on s.call_id = j.call_id and s.stage = j.stage
+             where j.stage = 'diarization' and j.state = 'submitted' and s.state = 'WAITING' and s.lease_until is null";
+        (app.database.number(sql).await == 1).then_some(())
+    })
+    .await;
+    app.database.sql("update call_records set status = 'QUEUED' where id = $1", &[&id]).await;
+    eventually("the new run's end", || async {
+        let call = app.client.call(id).await;
+        (call["run"] == 2 && call["status"] == "COMPLETED").then_some(())
+    })
+    .await;
+    assert_eq!((app.bought("pyannote.identify", &audio), app.bought("pyannote.diarize", &audio)), (1, 0));
+    let transcript = app.client.get(&format!("/api/calls/{id}/transcript")).await.body;
+    assert_eq!(speakers(&transcript)[0], "USER VOICE_EMBEDDING HIGH 0.88");
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scores_decide_and_two_that_pass_name_nobody() {
     let app = TestApp::start_with(voices()).await;
