@@ -15,6 +15,8 @@ const ASKS_A_MINUTE: usize = 42 * 60;
 /// What the provider asks for in the storm, in seconds.
 const PAUSE: u64 = 4;
 const STORM: Duration = Duration::from_secs(12);
+/// It takes half a minute; a machine that does much else at the time may need longer.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Two workers, a storm with pauses, then recovery: everything completes, nothing costs a try, and the provider never
 /// gets more than it takes.
@@ -49,7 +51,7 @@ async fn a_storm_of_429_costs_no_try_and_ends_without_a_burst() {
 
     app.simulator.set_quota("transcribe", Some(Quota { per_second: TAKES, retry_after: Some(PAUSE) }));
     let over = Instant::now();
-    all_completed_within(&app, CALLS, Duration::from_secs(70)).await;
+    all_completed_within(&app, CALLS, PATIENCE).await;
     let recovery = app.simulator.traffic("transcribe").unwrap();
     println!("all completed {:?} after the storm: {recovery:?}", over.elapsed());
     assert_eq!((recovery.taken, recovery.refused), (CALLS, 0));
