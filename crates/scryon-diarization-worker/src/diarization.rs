@@ -187,7 +187,7 @@ impl Stage for DiarizationStage {
     async fn last_resort(&self, cx: &StageContext<'_>, error: &StageError) -> Option<StageDone> {
         let started = Instant::now();
         // Storage and Postgres come back, and throttling ends; the engine's answer is worth the wait.
-        if matches!(error.code, "storage_unavailable" | "store_failed")
+        if matches!(error.code, "storage_unavailable" | "audio_unavailable" | "store_failed")
             || (error.code == "provider_throttled" && matches!(error.kind, StageErrorKind::Pause(_)))
         {
             return None;
