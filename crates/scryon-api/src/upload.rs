@@ -258,6 +258,7 @@ impl<'a> Form<'a> {
             }
         };
         target.write(head).await?;
+        self.app.crash_point("C1");
         Ok(target)
     }
 
