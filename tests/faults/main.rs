@@ -21,6 +21,7 @@ mod races;
 mod resets;
 mod scale;
 mod servers;
+mod storage;
 mod storms;
 mod submits;
 mod support;

@@ -262,6 +262,7 @@ impl<'a> Form<'a> {
             }
         };
         target.write(head).await?;
+        self.app.crash_point("C1");
         Ok(target)
     }
 

@@ -274,7 +274,9 @@ impl Stage for DiarizationStage {
         // operator says that it is not.
         let throttled = matches!(error.code, "provider_throttled" | "provider_paced")
             && matches!(error.kind, StageErrorKind::Pause(_));
-        if matches!(error.code, "storage_unavailable" | "store_failed") || (throttled && !error.hurried) {
+        if matches!(error.code, "storage_unavailable" | "audio_unavailable" | "store_failed")
+            || (throttled && !error.hurried)
+        {
             return None;
         }
         let reason = reason_of(error.code);

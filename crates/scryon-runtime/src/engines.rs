@@ -29,6 +29,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
 /// How long to wait when no engine is available: the call is not failed for that.
 const NO_ENGINE: Duration = Duration::from_secs(30);
+/// Wait for storage that does not give a recording.
+const NO_AUDIO: Duration = Duration::from_secs(5);
 
 /// What differs between the engine stages.
 #[async_trait]
@@ -393,7 +395,8 @@ fn stage_error<S: EngineStage>(stage: &S, turn: &Turn<'_>, error: &ProviderError
         ProviderError::Audio(e) if e.kind() == std::io::ErrorKind::NotFound => {
             (StageErrorKind::Fail(FailureCode::ArtifactMissing), JobEndState::Failed)
         }
-        ProviderError::Audio(_) => (StageErrorKind::Retry, JobEndState::Failed),
+        // Storage is away: like every outage it costs no try.
+        ProviderError::Audio(_) => (StageErrorKind::Pause(NO_AUDIO), JobEndState::Failed),
     };
     StageError::new(kind, code, error.to_string())
         .with_engine(turn.info.name)

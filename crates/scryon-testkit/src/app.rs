@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::database::Database;
 use crate::gate::Gate;
 use crate::proxy::Proxy;
+use crate::s3::ObjectStore;
 use crate::servers::Servers;
 
 /// Which programs run.
@@ -57,6 +58,8 @@ pub struct TestOptions {
     pub hosted: bool,
     /// Programs reach everything through proxies.
     pub wired: bool,
+    /// Objects are in a store that speaks S3.
+    pub remote_storage: bool,
 }
 
 impl Default for TestOptions {
@@ -69,6 +72,7 @@ impl Default for TestOptions {
             servers: None,
             hosted: false,
             wired: false,
+            remote_storage: false,
         }
     }
 }
@@ -115,6 +119,12 @@ impl TestOptions {
         self
     }
 
+    /// With an object store of the test's own instead of a folder: see [`TestApp::object_store`].
+    pub fn remote_storage(mut self) -> Self {
+        self.remote_storage = true;
+        self
+    }
+
     /// On other servers.
     pub fn on(mut self, servers: Servers) -> Self {
         self.servers = Some(servers);
@@ -151,6 +161,7 @@ pub struct TestApp {
     /// Settings of this installation, for real programs beside it.
     pub settings: BTreeMap<String, String>,
     wires: Option<Wires>,
+    object_store: Option<ObjectStore>,
     stop: CancellationToken,
     tasks: Vec<(&'static str, JoinHandle<Result<(), String>>)>,
 }
@@ -182,6 +193,10 @@ impl TestApp {
         if let Some(wires) = &wires {
             reroute(&mut settings, wires, &provider_url);
         }
+        let object_store = options.remote_storage.then(|| ObjectStore::start(storage.path().to_owned()));
+        if let Some(store) = &object_store {
+            settings.extend(store.settings());
+        }
         let config = Config::from_env(&settings).expect("the settings are allowed");
         let stop = CancellationToken::new();
         let context = Context::open(scryon_dev::PROGRAM, config, stop.clone())
@@ -198,6 +213,7 @@ impl TestApp {
             servers,
             settings,
             wires,
+            object_store,
             stop,
             tasks: Vec::new(),
         };
@@ -285,6 +301,14 @@ impl TestApp {
     /// When it was not.
     pub fn wires(&self) -> &Wires {
         self.wires.as_ref().expect("the installation was started wired")
+    }
+
+    /// The object store of an installation that was started with [`TestOptions::remote_storage`].
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn object_store(&self) -> &ObjectStore {
+        self.object_store.as_ref().expect("the installation was started with a remote storage")
     }
 
     /// The names of this installation's queues.

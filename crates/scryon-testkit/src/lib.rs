@@ -12,6 +12,7 @@ mod dice;
 mod gate;
 mod process;
 mod proxy;
+mod s3;
 mod servers;
 mod storage;
 mod wait;
@@ -26,6 +27,7 @@ pub use dice::Dice;
 pub use gate::Gate;
 pub use process::{Stack, StackProgram, scryon_command};
 pub use proxy::{Proxy, Way};
+pub use s3::{ObjectStore, StorageFault};
 pub use scryon_simulator::{
     CallbackFault, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET, Simulator, Traffic,
 };
