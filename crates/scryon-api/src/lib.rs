@@ -3,6 +3,7 @@
 mod actions;
 mod admin;
 mod admission;
+mod call_json;
 mod calls;
 mod controls;
 mod documents;

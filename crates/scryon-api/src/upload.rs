@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tracing::{Instrument, error, warn};
 
+use crate::call_json::{Beside, call_json};
 use crate::error::ApiError;
 use crate::idempotency::{self, Hold, Key};
 use crate::identity::Caller;
@@ -453,49 +454,6 @@ async fn store_call(
         hold.keep();
     }
     Ok(response)
-}
-
-/// What belongs to an upload besides its call.
-struct Beside<'a> {
-    audio: &'a BlobWriter,
-    hold: Option<&'a Hold>,
-}
-
-/// What is needed to rebuild the row from storage alone (`scryon restore`). It lies beside the recording and leaves with it.
-fn call_json(
-    call_id: CallId,
-    owner: &Owner,
-    call: &NewCall,
-    media: MediaType,
-    beside: &Beside<'_>,
-) -> Vec<u8> {
-    let Beside { audio, hold } = beside;
-    let document = json!({
-        "version": 2,
-        "callId": call_id,
-        "tenantId": owner.tenant_id,
-        "userId": owner.user_id,
-        "acceptedAt": chrono::Utc::now(),
-        "contentType": media.mime,
-        "audioKey": audio.key(),
-        "byteSize": audio.bytes(),
-        "sha256": hex::encode(audio.sha256()),
-        "audioDetails": call.audio_details,
-        "lane": Lane::Live,
-        "idempotencyKey": hold.map(Hold::key),
-        "title": call.title,
-        "contactName": call.contact_name,
-        "contactId": call.contact_id,
-        "phoneNumber": call.phone_number,
-        "organization": call.organization,
-        "direction": call.direction,
-        "recordedAt": call.recorded_at,
-        "durationSeconds": call.duration_seconds,
-        "originalFileName": call.original_file_name,
-        "clientReference": call.client_reference,
-        "metadata": call.metadata,
-    });
-    document.to_string().into_bytes()
 }
 
 /// Nothing was promised: what was stored goes again.

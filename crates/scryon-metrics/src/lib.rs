@@ -2,6 +2,8 @@
 //! written. Label sets are closed and every series starts at 0, because an alert needs its series before
 //! the first failure.
 
+mod manual;
+
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -9,6 +11,8 @@ use prometheus::{
 };
 use scryon_domain::failure::FailureCode;
 use scryon_domain::stage::{Lane, StageKind};
+
+pub use manual::manual;
 
 /// Seconds: from a fast statement to a recording of hours on a slow engine.
 const JOB_BUCKETS: &[f64] = &[
@@ -418,36 +422,6 @@ pub fn described() -> impl Iterator<Item = &'static Described> {
     [ProgramMetrics::DESCRIBED, ApiMetrics::DESCRIBED, WorkerMetrics::DESCRIBED, SweeperMetrics::DESCRIBED]
         .into_iter()
         .flatten()
-}
-
-/// docs/metrics.md.
-pub fn manual() -> String {
-    let mut out = String::from(
-        "# Metrics\n\nEvery program serves Prometheus text at `/metrics` (and `/actuator/prometheus`) of its admin port, \
-         besides its process's CPU, memory and descriptors. Base units, closed label sets, no tenant label; every series starts at 0.\n\n\
-         This page is written from the catalogue in `crates/scryon-metrics` by `make docs`; a test compares them.\n",
-    );
-    let mut group = "";
-    for d in described() {
-        if d.group != group {
-            group = d.group;
-            out.push_str(&format!(
-                "\n## {group}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"
-            ));
-        }
-        let kind = match d.kind {
-            "Histogram" | "HistogramVec" => "histogram",
-            _ if d.name.ends_with("_total") => "counter",
-            _ => "gauge",
-        };
-        let labels = if d.labels.is_empty() { "–".to_owned() } else { d.labels.join(", ") };
-        out.push_str(&format!("| `{}` | {kind} | {labels} | {} |\n", d.name, d.help.trim()));
-    }
-    out.push_str(
-        "\n`scryon_calls_*_total` come from Postgres through the sweepers: hand-made changes and scale-down lose nothing. \
-         Every sweeper exports the same totals, so dashboards take `max without (instance)`.\n",
-    );
-    out
 }
 
 #[cfg(test)]

@@ -219,13 +219,12 @@ pub async fn run_engines<S: EngineStage>(
             Err(error) => last = Some(pass_over(stage, cx, &turn, &error, &mut passed).await?),
         }
     }
-    Err(last.map(StageError::without_job).unwrap_or_else(|| {
-        StageError::new(
-            StageErrorKind::Pause(NO_ENGINE),
-            "no_engine",
-            "no engine is configured for this stage",
-        )
-    }))
+    Err(last.map(StageError::without_job).unwrap_or_else(no_engine))
+}
+
+fn no_engine() -> StageError {
+    let what = "no engine is configured for this stage";
+    StageError::new(StageErrorKind::Pause(NO_ENGINE), "no_engine", what)
 }
 
 /// One engine's turn at a stage.

@@ -226,7 +226,7 @@ fn answer(request: &HttpRequest, shared: &Shared, body: Bytes) -> HttpResponse {
         ("POST", Some(id)) => {
             let Some(parts) = shared.state().uploads.remove(&id) else { return error(404, "NoSuchUpload") };
             let whole = parts.into_values().collect::<Vec<_>>().concat();
-            stored(shared.store(&key, &whole), || {
+            stored(&shared.store(&key, &whole), || {
                 xml(format!(
                     "<CompleteMultipartUploadResult><ETag>{}</ETag></CompleteMultipartUploadResult>",
                     etag(&whole)
@@ -246,7 +246,7 @@ fn answer(request: &HttpRequest, shared: &Shared, body: Bytes) -> HttpResponse {
     }
 }
 
-fn stored(result: std::io::Result<()>, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
+fn stored(result: &std::io::Result<()>, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
     if result.is_ok() { answer() } else { error(500, "InternalError") }
 }
 
@@ -256,14 +256,14 @@ fn put(request: &HttpRequest, shared: &Shared, key: &str, body: &Bytes) -> HttpR
         let source = source.trim_start_matches('/');
         let source = source.strip_prefix(ObjectStore::BUCKET).unwrap_or(source).trim_start_matches('/');
         let Ok(body) = std::fs::read(shared.file(source)) else { return error(404, "NoSuchKey") };
-        return stored(shared.store(key, &body), || {
+        return stored(&shared.store(key, &body), || {
             xml(format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", etag(&body)))
         });
     }
     if header("if-none-match") == Some("*") && shared.file(key).exists() {
         return error(412, "PreconditionFailed");
     }
-    stored(shared.store(key, body), || HttpResponse::Ok().insert_header((header::ETAG, etag(body))).finish())
+    stored(&shared.store(key, body), || HttpResponse::Ok().insert_header((header::ETAG, etag(body))).finish())
 }
 
 fn read(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
