@@ -34,7 +34,7 @@ async fn waiting(app: &TestApp, id: Uuid, stage: &str, run: i32) -> Uuid {
 
 fn address(app: &TestApp, id: Uuid, job: Uuid) -> CallbackAddress {
     let expires = chrono::Utc::now().timestamp() + 3_600;
-    let epoch = app.context.epoch.get();
+    let epoch = app.context.queue.epoch.get();
     CallbackAddress { call: CallId(id), run_no: 1, job: JobId(job), expires, epoch }
 }
 

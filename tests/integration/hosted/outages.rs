@@ -211,6 +211,9 @@ async fn an_operator_switches_a_provider_without_a_restart() {
     assert_eq!(engine_of(id).await, "lemonfox");
     let noted = "select count(*) from change_log where kind = 'provider' and details->>'engine' = 'lemonfox'";
     assert_eq!(app.database.number(noted).await, 2);
+    let audited = "select count(*) from admin_audit_log where action = 'provider' and target = 'lemonfox'
+         and actor like 'direct:%' and before is distinct from after";
+    assert_eq!(app.database.number(audited).await, 2);
     assert_eq!(scryon(&["provider", "disable", "nobody", "--reason", "x"]).await.0, Some(64));
     app.finish().await;
 }

@@ -61,7 +61,7 @@ async fn stack(places: &Places, provider: &str) -> Result<Stack, String> {
     let hosted = sandbox_settings(provider);
     let mut settings: Vec<(&str, &str)> = hosted.iter().map(|(name, value)| (*name, value.as_str())).collect();
     settings.extend([
-        ("SCRYON_DIARIZATION_ENGINES", "channels"),
+        ("SCRYON_DIARIZATION_ENGINES", "fake"),
         ("SCRYON_ANALYSIS_ENABLED", "false"),
         // Of a stage's slots live calls may use all but one.
         ("SCRYON_TRANSCRIPTION_SLOTS", slots.as_str()),
