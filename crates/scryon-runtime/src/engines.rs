@@ -252,12 +252,16 @@ async fn pass_over<S: EngineStage>(
 ) -> Result<StageError, StageError> {
     let circuit = circuit_of(cx.lease.stage, turn.info.name);
     let hurried = is_throttling(error) && cx.deps.circuits.fails_fast(circuit);
-    let goes_on = hurried || stage.gives_way(cx, error);
     let asked = !matches!(error, ProviderError::Paced { .. });
     let failed = matches!(error, ProviderError::Transient { .. } | ProviderError::Ambiguous { .. });
+    let kept_away = if failed { cx.deps.circuits.kept_away(circuit) } else { None };
+    // Who found a provider dead goes on as those do who come after: else it would be the one that asks at each half
+    // opening, while all others have the next engine. What was perhaps bought is settled here first.
+    let found_dead = kept_away.is_some() && matches!(error, ProviderError::Transient { .. });
+    let goes_on = hurried || found_dead || stage.gives_way(cx, error);
     let mut error = StageError { hurried, ..stage_error(stage, turn, error) };
     // A provider that is taken for dead is not this call's doing: also who finds out waits at no cost.
-    if failed && let Some(wait) = cx.deps.circuits.kept_away(circuit) {
+    if let Some(wait) = kept_away {
         error.kind = StageErrorKind::Pause(wait);
     }
     let provider = turn.info.name;

@@ -122,6 +122,20 @@ async fn a_dead_provider_is_left_for_the_next_engine() {
     let caused = "select count(*) from provider_jobs where engine = 'deepgram' and cause = 'failover'";
     assert_eq!(app.database.number(caused).await, 40);
     assert!(app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 1"));
+
+    // Who asks at the half opening goes on like the others: nobody waits for a provider that another can stand in for.
+    openings_pass(&app).await;
+    eventually("the workers to know", || async {
+        app.simulator.set_quota("lemonfox.transcribe", Some(Quota { per_second: usize::MAX, retry_after: None }));
+        let id = app.client.upload(unique_wav()).await;
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+        let asked = app.simulator.traffic("lemonfox.transcribe").unwrap().taken;
+        let bought = purchases(&app, id).await;
+        assert!(bought.iter().any(|(p, _)| p == "transcription deepgram failover succeeded"), "{bought:?}");
+        assert_eq!(bought.iter().filter(|(p, _)| p == "transcription lemonfox first failed").count(), asked);
+        (asked == 1).then_some(())
+    })
+    .await;
     app.finish().await;
 }
 

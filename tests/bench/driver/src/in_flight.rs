@@ -66,6 +66,8 @@ async fn stack(places: &Places, provider: &str) -> Result<Stack, String> {
         // Of a stage's slots live calls may use all but one.
         ("SCRYON_TRANSCRIPTION_SLOTS", slots.as_str()),
         ("SCRYON_TENANT_MAX_IN_FLIGHT", "100000"),
+        ("MAX_FILE_SIZE", "200MB"),
+        ("MAX_REQUEST_SIZE", "200MB"),
         // No callbacks: each request is held until its answer.
         ("SCRYON_PUBLIC_BASE_URL", ""),
     ]);
