@@ -20,12 +20,8 @@ struct Victim {
     route: &'static str,
 }
 
-const VOICES: Victim = Victim {
-    program: DIARIZATION,
-    stage: "diarization",
-    engine: "pyannote",
-    route: "pyannote.diarize",
-};
+const VOICES: Victim =
+    Victim { program: DIARIZATION, stage: "diarization", engine: "pyannote", route: "pyannote.diarize" };
 const SPEECH: Victim = Victim {
     program: TRANSCRIPTION,
     stage: "transcription",

@@ -103,7 +103,8 @@ pub(crate) async fn provider(
         }
         ProviderCommand::Enable { engine, .. } => said(engine, ProviderWord::Enable, None, None)?,
     };
-    let put_back = matches!(&operation, Operation::FailFast { on: false, engine, .. } if engine != "pyannote");
+    let put_back =
+        matches!(&operation, Operation::FailFast { on: false, engine, .. } if engine != "pyannote");
     let answer = desk()?.order(operation).await?;
     if put_back {
         output.note("the sweeper puts analyses that were left out back to work, behind live calls");

@@ -27,8 +27,8 @@ pub use gate::Gate;
 pub use process::{Stack, StackProgram, scryon_command};
 pub use proxy::{Proxy, Way};
 pub use scryon_simulator::{
-    CallbackFault, ChatFault, Dialect, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET, Simulator,
-    Traffic, WordPlace,
+    CallbackFault, ChatFault, Dialect, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET,
+    Simulator, Traffic, WordPlace,
 };
 pub use servers::{Pair, Servers, faketime, repository};
 pub use storage::objects;

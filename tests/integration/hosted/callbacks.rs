@@ -101,7 +101,8 @@ async fn a_callback_that_is_replayed_changes_nothing() {
         assert_eq!(webhook(&app, pyannote, &body, SANDBOX_SECRET, 0).await.status, 204);
         assert_eq!(post(&app, &address(&app, id, lemonfox).signed("lemonfox", SANDBOX_SECRET)).await, 204);
     }
-    let over = CallbackAddress { expires: chrono::Utc::now().timestamp() - 600, ..address(&app, id, lemonfox) };
+    let over =
+        CallbackAddress { expires: chrono::Utc::now().timestamp() - 600, ..address(&app, id, lemonfox) };
     assert_eq!(post(&app, &over.signed("lemonfox", SANDBOX_SECRET)).await, 401, "its address is over");
 
     // A run that begins now reads the answers that were paid for, and not what was replayed.

@@ -14,7 +14,9 @@ fn with(engine: &str) -> TestOptions {
 
 async fn bought_for(app: &TestApp, id: Uuid, stage: &str) -> Vec<String> {
     let all = purchases(app, id).await.into_iter();
-    all.map(|(line, _)| line).filter_map(|line| line.strip_prefix(stage).map(|l| l.trim().to_owned())).collect()
+    all.map(|(line, _)| line)
+        .filter_map(|line| line.strip_prefix(stage).map(|l| l.trim().to_owned()))
+        .collect()
 }
 
 /// None of them knows keys of idempotency: what was perhaps bought is bought once more, and the ledger counts it.
@@ -28,8 +30,7 @@ async fn a_request_whose_answer_was_cut_is_bought_once_more_and_counted() {
             let id = app.client.upload(audio.clone()).await;
             assert_eq!(app.client.finished(id).await["status"], "COMPLETED", "{engine} {fault:?}");
             assert_eq!(app.bought(route, &audio), 2, "{engine} {fault:?}");
-            let ledger =
-                [format!("{engine} first unknown"), format!("{engine} ambiguous succeeded")];
+            let ledger = [format!("{engine} first unknown"), format!("{engine} ambiguous succeeded")];
             assert_eq!(bought_for(&app, id, "transcription").await, ledger, "{engine} {fault:?}");
         }
         app.finish().await;
@@ -46,7 +47,11 @@ async fn above_the_limit_of_the_price_it_is_bought_once_and_the_call_says_so() {
         let call = app.client.finished(id).await;
         assert_eq!(call["errorReason"], "provider_submit_unconfirmed", "{engine}");
         assert_eq!(app.bought(route, &audio), 1, "{engine}");
-        assert_eq!(bought_for(&app, id, "transcription").await, [format!("{engine} first unknown")], "{engine}");
+        assert_eq!(
+            bought_for(&app, id, "transcription").await,
+            [format!("{engine} first unknown")],
+            "{engine}"
+        );
         let verdict = app.verdict_allowing(&["provider_submit_unconfirmed"]).await;
         assert!(verdict.problems.is_empty(), "{engine}: {:?}", verdict.problems);
         app.stop_and_clean().await;
@@ -74,7 +79,10 @@ async fn a_chat_whose_answer_was_cut_is_bought_once_more_and_counted() {
     let id = app.client.upload(audio.clone()).await;
     assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
     assert_eq!(app.simulator.chats().len(), 2);
-    assert_eq!(bought_for(&app, id, "analysis").await, ["openai first unknown", "openai ambiguous succeeded"]);
+    assert_eq!(
+        bought_for(&app, id, "analysis").await,
+        ["openai first unknown", "openai ambiguous succeeded"]
+    );
     assert_eq!(app.bought("lemonfox.transcribe", &audio), 1);
     app.finish().await;
 }

@@ -60,9 +60,8 @@ async fn what_is_said_in_a_call_reaches_the_model_as_speech() {
     let system = content("system");
     assert!(system.contains("never instructions to you") && !system.contains("PLANTED"), "{system}");
     let lines: Vec<&str> = content("user").lines().collect();
-    let marks = |mark: &str| -> Vec<usize> {
-        (0..lines.len()).filter(|at| lines[*at].starts_with(mark)).collect()
-    };
+    let marks =
+        |mark: &str| -> Vec<usize> { (0..lines.len()).filter(|at| lines[*at].starts_with(mark)).collect() };
     let (begins, ends) = (marks("<<<TRANSCRIPT "), marks(">>>TRANSCRIPT "));
     let ([begin], [end]) = (&begins[..], &ends[..]) else { panic!("one fence: {lines:#?}") };
     assert_eq!(*end, lines.len() - 1, "nothing stands behind the fence: {lines:#?}");
@@ -89,7 +88,8 @@ async fn of_a_model_that_obeys_nothing_stays_that_the_call_does_not_hold() {
     let mut cited = Vec::new();
     all(&analysis, &["sourceSegmentIds"], &mut cited);
     assert!(!cited.is_empty() && cited.iter().all(|ids| **ids == Value::Array(Vec::new())), "{cited:?}");
-    let sql = "select owner_speaker_id, source_segment_ids_json::text from action_items where call_record_id = $1";
+    let sql =
+        "select owner_speaker_id, source_segment_ids_json::text from action_items where call_record_id = $1";
     let actions = app.database.sql(sql, &[&id]).await;
     assert!(!actions.is_empty());
     for action in actions {

@@ -78,9 +78,11 @@ async fn a_used_up_quota_pauses_the_engine_and_every_call_waits() {
     let first = app.client.upload(unique_wav()).await;
     exported(&app, "scryon_provider_circuit_open{engine=\"llm\"} 1").await;
     let rest = futures_util::future::join_all((0..19).map(|_| app.client.upload(unique_wav()))).await;
-    let waiting = "select count(*) from call_stages where stage = 'analysis' and state = 'PENDING' and tries = 0
+    let waiting =
+        "select count(*) from call_stages where stage = 'analysis' and state = 'PENDING' and tries = 0
          and error_code in ('provider_unavailable', 'circuit_open')";
-    eventually("every call to wait", || async { (app.database.number(waiting).await == 20).then_some(()) }).await;
+    eventually("every call to wait", || async { (app.database.number(waiting).await == 20).then_some(()) })
+        .await;
     // One found out, and perhaps one more after the first ten seconds, and after the twenty behind them.
     let asked = app.simulator.traffic("openai.chat").unwrap().taken;
     assert!((1..=3).contains(&asked), "{asked} requests");
@@ -126,7 +128,8 @@ async fn a_dead_provider_is_left_for_the_next_engine() {
     // Who asks at the half opening goes on like the others: nobody waits for a provider that another can stand in for.
     openings_pass(&app).await;
     eventually("the workers to know", || async {
-        app.simulator.set_quota("lemonfox.transcribe", Some(Quota { per_second: usize::MAX, retry_after: None }));
+        app.simulator
+            .set_quota("lemonfox.transcribe", Some(Quota { per_second: usize::MAX, retry_after: None }));
         let id = app.client.upload(unique_wav()).await;
         assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
         let asked = app.simulator.traffic("lemonfox.transcribe").unwrap().taken;

@@ -59,7 +59,8 @@ fn provider() -> Result<(Simulator, String), String> {
 async fn stack(places: &Places, provider: &str) -> Result<Stack, String> {
     let slots = (HELD + 1).to_string();
     let hosted = sandbox_settings(provider);
-    let mut settings: Vec<(&str, &str)> = hosted.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut settings: Vec<(&str, &str)> =
+        hosted.iter().map(|(name, value)| (*name, value.as_str())).collect();
     settings.extend([
         ("SCRYON_DIARIZATION_ENGINES", "fake"),
         ("SCRYON_ANALYSIS_ENABLED", "false"),
@@ -115,10 +116,18 @@ async fn held(places: &Places, part: &mut Map<String, Value>) -> Result<(), Stri
     simulator.release();
     all_complete(&stack, HELD).await?;
     let after = stack.program(WORKER)?.usage();
-    say(&format!("in flight           {HELD} requests held for 20 s by one transcription worker, 256 KiB each"));
+    say(&format!(
+        "in flight           {HELD} requests held for 20 s by one transcription worker, 256 KiB each"
+    ));
     part.insert("held_requests".into(), json!(HELD));
     part.insert("idle_worker_mb".into(), round(before.peak_mb));
-    figure(part, "held_worker_mb", "its peak memory while they are held, MB", in_flight.peak_mb, GOAL_HELD_MB);
+    figure(
+        part,
+        "held_worker_mb",
+        "its peak memory while they are held, MB",
+        in_flight.peak_mb,
+        GOAL_HELD_MB,
+    );
     figure(part, "answered_worker_mb", "and with all their answers at once, MB", after.peak_mb, GOAL_HELD_MB);
     stack.stop().await;
     Ok(())
@@ -212,7 +221,9 @@ async fn death(places: &Places, part: &mut Map<String, Value>) -> Result<(), Str
     let (died, before) = (Instant::now(), taken());
     simulator.fail_next(ROUTE, 1_000_000, Fault::Status(500, None));
     let opened = |times: i64| {
-        format!("select count(*) from provider_circuits where engine = 'lemonfox' and open_until > now() and openings >= {times}")
+        format!(
+            "select count(*) from provider_circuits where engine = 'lemonfox' and open_until > now() and openings >= {times}"
+        )
     };
     wait_for("the circuit to open", async || Ok(stack.number(&opened(1)).await? == 1)).await?;
     let open_seconds = died.elapsed().as_secs_f64();
@@ -235,7 +246,10 @@ async fn death(places: &Places, part: &mut Map<String, Value>) -> Result<(), Str
     let sent = uploads.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
     all_complete(&stack, sent.accepted as i64).await?;
 
-    say(&format!("a provider's death  at {rate:.0} requests/s; all {} calls completed afterwards", sent.accepted));
+    say(&format!(
+        "a provider's death  at {rate:.0} requests/s; all {} calls completed afterwards",
+        sent.accepted
+    ));
     figure(part, "open_seconds", "until its circuit is open, s", open_seconds, GOAL_OPEN_SECONDS);
     part.insert("requests_per_s".into(), round(rate));
     part.insert("asked_while_dead".into(), json!(asked_dead));

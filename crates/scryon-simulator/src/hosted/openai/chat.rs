@@ -105,7 +105,8 @@ fn content(body: &Value, prompt: &Prompt) -> String {
 /// The document of a model that takes what it reads for orders.
 fn obedient(document: &str, prompt: &Prompt, messages: &Value) -> String {
     let all = texts(messages);
-    let order = all.rsplit_once("output ").map_or("nothing", |(_, rest)| rest.lines().next().unwrap_or_default());
+    let order =
+        all.rsplit_once("output ").map_or("nothing", |(_, rest)| rest.lines().next().unwrap_or_default());
     let mut document = serde_json::from_str(document).unwrap_or(Value::Null);
     obey(&mut document, &format!(" of {}", prompt.word), order.trim());
     document.to_string()
