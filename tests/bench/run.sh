@@ -4,8 +4,9 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
+target=${CARGO_TARGET_DIR:-target}
 cargo build --release --workspace --bins --quiet
-SERVICES_CLI=target/release/scryon deploy/local/services.sh own bench
+SERVICES_CLI=$target/release/scryon deploy/local/services.sh own bench
 . var/services/bench.env
 export DATABASE_URL AMQP_URL
-exec target/release/scryon-bench "$@"
+exec "$target/release/scryon-bench" "$@"

@@ -334,6 +334,18 @@ async fn operators_commands_go_by_the_api_with_an_admins_key() {
         (vec!["resume", "--lane", "backfill"], "nothing is switched"),
         (vec!["pause", "--engine", "lemonfox", "--reason", "their status page"], "paused: their status page"),
         (vec!["resume", "--engine", "lemonfox"], "asked by what it answers"),
+        (
+            vec!["provider", "disable", "openai", "--for", "2h", "--reason", "a red page"],
+            "openai       disabled for 7",
+        ),
+        (
+            vec!["provider", "enable", "openai", "--always", "--reason", "they say so"],
+            "openai       asked whatever",
+        ),
+        (vec!["provider", "enable", "openai"], "openai       asked"),
+        (vec!["provider", "fail-fast", "llm", "on", "--reason", "month end"], "; not waited for: month end"),
+        (vec!["provider", "fail-fast", "llm", "off"], "back to work"),
+        (vec!["provider", "list"], "openai       asked"),
         (vec!["log-level", "provider=debug", "--for", "15m"], "scryon_providers=debug"),
         (vec!["log-level", "--reset"], "nothing is switched"),
         (vec!["stuck"], "no call is stuck"),
@@ -347,6 +359,21 @@ async fn operators_commands_go_by_the_api_with_an_admins_key() {
         let (code, said) = by_api(&arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let audited = "select action || ' ' || target || ': ' || coalesce(reason, '') from admin_audit_log
+         where action in ('provider', 'fail-fast') and target in ('openai', 'llm') and actor = 'key:ops' order by id";
+    let audited: Vec<String> = app.database.sql(audited, &[]).await.iter().map(|r| r.get(0)).collect();
+    let expected = [
+        "provider openai: a red page",
+        "provider openai: they say so",
+        "provider openai: ",
+        "fail-fast llm: month end",
+        "fail-fast llm: ",
+    ];
+    assert_eq!(audited, expected);
+    // A slip of the pen is told before anybody is asked.
+    for arguments in [["provider", "enable", "nobody"], ["provider", "fail-fast", "lemonfox"]] {
+        assert_eq!(by_api(&arguments).await.0, Some(64));
     }
     let (code, said) = by_api(&["resume", "--lane", "backfill"]).await;
     assert_eq!(code, Some(65), "{said}");

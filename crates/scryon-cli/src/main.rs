@@ -129,7 +129,7 @@ enum Command {
     Analysis { id: String },
     /// Show what a call cost by engine, or, without an id, what tenants bought (from the database).
     Costs(costs::CostsArguments),
-    /// See which providers are asked, and switch them, in the database (DATABASE_URL).
+    /// See which providers are asked, and switch them: by the API with SCRYON_ADMIN_KEY, else in the database.
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
     /// Read, run and practise the operators' runbooks.
@@ -237,7 +237,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Runbook(arguments) => runbook::runbook(&output, arguments).await,
         Command::Operator(command) => operators::operate(&desk()?, &output, command).await,
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
-        Command::Provider(command) => provider::provider(&output, command).await,
+        Command::Provider(command) => provider::provider(desk, &output, command).await,
         Command::Hold(command) => hold::hold(&output, command).await,
         Command::Backup(arguments) => backup::backup(&output, arguments).await,
         Command::Restore(arguments) => restore::restore(&output, arguments).await,

@@ -1,5 +1,6 @@
-//! `scryon provider`: which providers are asked, an operator's word about it, and whether they take our keys. Straight
-//! on the database, so that it works while the API is down.
+//! `scryon provider`: which providers are asked, an operator's word about it, and whether they take our keys. Orders go
+//! by the API with an admin's key, else straight to the database, so that they can be given while the API is down; keys
+//! are looked at from here.
 
 mod key;
 mod line;
@@ -8,10 +9,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use scryon_config::{Config, ProcessEnv};
-use scryon_store::Store;
-use serde_json::json;
+use scryon_operations::{Operation, ProviderWord};
+use scryon_store::Circuit;
+use serde_json::{Value, json};
 
 use crate::costs::age;
+use crate::desk::Desk;
 use crate::output::{Failure, Output};
 use crate::own_store;
 
@@ -83,27 +86,53 @@ const ENGINES: [&str; 7] = ["lemonfox", "openai", "deepgram", "assemblyai", "pya
 /// Those that a call can do without.
 const SPARED: [&str; 3] = ["llm", "pyannote", "fake"];
 
-pub(crate) async fn provider(output: &Output, command: ProviderCommand) -> Result<u8, Failure> {
-    let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
-    let store = own_store(&config, "scryon-provider", Duration::from_secs(10))?;
-    let (engine, forced, period, reason) = match command {
-        ProviderCommand::List => return list(output, &store).await,
-        ProviderCommand::Test { engine } => return key::test(output, &config, &store, &engine).await,
-        ProviderCommand::FailFast(word) => return fail_fast(output, &store, word).await,
-        ProviderCommand::Disable(word) => (word.engine, Some("open"), word.period, Some(word.reason)),
-        ProviderCommand::Enable { engine, always: true, period, reason } => {
-            (engine, Some("closed"), period, reason)
+pub(crate) async fn provider(
+    desk: impl FnOnce() -> Result<Desk, Failure>,
+    output: &Output,
+    command: ProviderCommand,
+) -> Result<u8, Failure> {
+    let operation = match command {
+        ProviderCommand::List => Operation::Providers {},
+        ProviderCommand::Test { engine } => return test(output, &engine).await,
+        ProviderCommand::FailFast(word) => fail_fast(word)?,
+        ProviderCommand::Disable(Word { engine, period, reason }) => {
+            said(engine, ProviderWord::Disable, period, Some(reason))?
         }
-        ProviderCommand::Enable { engine, .. } => (engine, None, None, None),
+        ProviderCommand::Enable { engine, always: true, period, reason } => {
+            said(engine, ProviderWord::Always, period, reason)?
+        }
+        ProviderCommand::Enable { engine, .. } => said(engine, ProviderWord::Enable, None, None)?,
     };
-    known(&engine)?;
-    store.circuit_force(&engine, forced, period, reason.as_deref()).await.map_err(Failure::from_store)?;
-    if forced.is_none() {
-        store.circuit_close(&engine).await.map_err(Failure::from_store)?;
+    let put_back =
+        matches!(&operation, Operation::FailFast { on: false, engine, .. } if engine != "pyannote");
+    let answer = desk()?.order(operation).await?;
+    if put_back {
+        output.note("the sweeper puts analyses that were left out back to work, behind live calls");
     }
-    list(output, &store).await
+    list(output, &answer)
 }
 
+async fn test(output: &Output, engine: &str) -> Result<u8, Failure> {
+    let config = Config::from_env(&ProcessEnv).map_err(|e| Failure::new(Failure::USAGE, e.to_string()))?;
+    let store = own_store(&config, "scryon-provider", Duration::from_secs(10))?;
+    key::test(output, &config, &store, engine).await
+}
+
+fn seconds(period: Option<Duration>) -> Option<u64> {
+    period.map(|p| p.as_secs())
+}
+
+fn said(
+    engine: String,
+    word: ProviderWord,
+    period: Option<Duration>,
+    reason: Option<String>,
+) -> Result<Operation, Failure> {
+    known(&engine)?;
+    Ok(Operation::Provider { engine, word, seconds: seconds(period), reason })
+}
+
+/// A slip of the pen is told before anybody is asked.
 fn known(engine: &str) -> Result<(), Failure> {
     if ENGINES.contains(&engine) {
         return Ok(());
@@ -112,7 +141,7 @@ fn known(engine: &str) -> Result<(), Failure> {
     Err(Failure::new(Failure::USAGE, format!("{engine} is no engine that asks a provider: {known}")))
 }
 
-async fn fail_fast(output: &Output, store: &Store, word: FailFast) -> Result<u8, Failure> {
+fn fail_fast(word: FailFast) -> Result<Operation, Failure> {
     let FailFast { engine, switch, period, reason } = word;
     known(&engine)?;
     if !SPARED.contains(&engine.as_str()) {
@@ -122,17 +151,12 @@ async fn fail_fast(output: &Output, store: &Store, word: FailFast) -> Result<u8,
         return Err(Failure::new(Failure::USAGE, what));
     }
     let on = switch == Switch::On;
-    let reason = reason.unwrap_or_else(|| "taken back".to_owned());
-    let period = period.filter(|_| on);
-    store.circuit_fail_fast(&engine, on, period, &reason).await.map_err(Failure::from_store)?;
-    if !on && engine != "pyannote" {
-        output.note("the sweeper puts analyses that were left out back to work, behind live calls");
-    }
-    list(output, store).await
+    Ok(Operation::FailFast { engine, on, seconds: seconds(period.filter(|_| on)), reason })
 }
 
-async fn list(output: &Output, store: &Store) -> Result<u8, Failure> {
-    let circuits = store.circuits().await.map_err(Failure::from_store)?;
+fn list(output: &Output, answer: &Value) -> Result<u8, Failure> {
+    let circuits: Vec<Circuit> = serde_json::from_value(answer["circuits"].clone())
+        .map_err(|e| Failure::new(Failure::UNAVAILABLE, format!("the answer cannot be read: {e}")))?;
     for circuit in &circuits {
         if output.is_json() {
             output.line(&json!(circuit).to_string())?;

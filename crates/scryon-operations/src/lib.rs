@@ -136,6 +136,15 @@ pub enum Operation {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// Whether calls do without a provider that asks for a pause.
+    FailFast {
+        engine: String,
+        on: bool,
+        #[serde(default)]
+        seconds: Option<u64>,
+        #[serde(default)]
+        reason: Option<String>,
+    },
     /// Deletes a call of whatever tenant.
     DeleteCall {
         id: CallId,
@@ -267,6 +276,8 @@ mod tests {
         assert!(matches!(read("switches", Value::Null), Some(Ok(Operation::Switches {}))));
         let pause = json!({"target": "stage:analysis", "seconds": 60, "reason": "r"});
         assert!(matches!(read("pause", pause), Some(Ok(Operation::Pause { seconds: Some(60), .. }))));
+        let hurry = json!({"engine": "llm", "on": true, "reason": "r"});
+        assert!(matches!(read("fail-fast", hurry), Some(Ok(Operation::FailFast { on: true, .. }))));
         assert!(read("no-such-order", Value::Null).is_none());
         let cases = [
             ("pause", json!({"target": "stage:analysis"})),

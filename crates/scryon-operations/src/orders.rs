@@ -1,5 +1,7 @@
 //! Orders: each changes something and says what was before.
 
+use std::time::Duration;
+
 use scryon_domain::ids::TenantId;
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_runtime::switches::FLAGS;
@@ -12,6 +14,8 @@ use crate::{Actor, Done, Operation, OperationError, ProviderWord, period};
 
 /// Engines that ask a provider; `llm` is the language model of the analysis.
 const ENGINES: [&str; 7] = ["lemonfox", "openai", "deepgram", "assemblyai", "pyannote", "llm", "fake"];
+/// Those that a call can do without.
+const SPARED: [&str; 3] = ["llm", "pyannote", "fake"];
 /// Most calls of one batch.
 const MOST: i64 = 1000;
 
@@ -70,7 +74,12 @@ pub(crate) async fn carry_out(
             Ok(Done { after: Some(json!({ "ids": ids })), answer, ..Done::default() })
         }
         Operation::Reprocess { .. } => reprocess(store, operation).await,
-        Operation::Provider { .. } => provider(store, operation).await,
+        Operation::Provider { engine, word, seconds, reason } => {
+            provider(store, Word { engine, period: period(seconds), reason }, word).await
+        }
+        Operation::FailFast { engine, on, seconds, reason } => {
+            fail_fast(store, Word { engine, period: period(seconds), reason }, on).await
+        }
         Operation::DeleteCall { id, reason } => {
             let Some(tenant) = store.call_delete_any(id).await? else {
                 return missing("there is no such call");
@@ -198,30 +207,64 @@ async fn reprocess(store: &Store, operation: Operation) -> Result<Done, Operatio
     Ok(Done { after: Some(what), answer: json!({"begun": begun, "next": next}), ..Done::default() })
 }
 
-async fn provider(store: &Store, operation: Operation) -> Result<Done, OperationError> {
-    let Operation::Provider { engine, word, seconds, reason } = operation else { return Ok(Done::default()) };
-    if !ENGINES.contains(&engine.as_str()) {
-        let known = ENGINES[..6].join(", ");
-        return invalid(format!("{engine} is no engine that asks a provider: {known}"));
+/// What an operator says of a provider.
+struct Word {
+    engine: String,
+    period: Option<Duration>,
+    reason: Option<String>,
+}
+
+impl Word {
+    fn check(&self, needs_reason: bool) -> Result<(), OperationError> {
+        let engine = self.engine.as_str();
+        if !ENGINES.contains(&engine) {
+            let known = ENGINES[..6].join(", ");
+            return invalid(format!("{engine} is no engine that asks a provider: {known}"));
+        }
+        if needs_reason && self.reason.as_deref().is_none_or(|r| r.trim().is_empty()) {
+            return invalid("say why, for those who read it later (reason)");
+        }
+        Ok(())
     }
-    let forced = match word {
+
+    async fn state(&self, store: &Store) -> Result<Option<Value>, OperationError> {
+        Ok(store.circuits().await?.into_iter().find(|c| c.engine == self.engine).map(|c| json!(c)))
+    }
+
+    async fn done(self, store: &Store, before: Option<Value>) -> Result<Done, OperationError> {
+        let after = self.state(store).await?;
+        let answer = json!({"circuits": store.circuits().await?});
+        Ok(Done { target: Some(self.engine), before, after, reason: self.reason, answer })
+    }
+}
+
+async fn provider(store: &Store, word: Word, what: ProviderWord) -> Result<Done, OperationError> {
+    let forced = match what {
         ProviderWord::Disable => Some("open"),
         ProviderWord::Always => Some("closed"),
         ProviderWord::Enable => None,
     };
-    if forced.is_some() && reason.as_deref().is_none_or(|r| r.trim().is_empty()) {
-        return invalid("say why, for those who read it later (reason)");
-    }
-    let of = |circuits: Vec<scryon_store::Circuit>| circuits.into_iter().find(|c| c.engine == engine);
-    let before = of(store.circuits().await?).map(|c| json!(c));
-    store
-        .circuit_force(&engine, forced, period(seconds), reason.as_deref().filter(|_| forced.is_some()))
-        .await?;
+    word.check(forced.is_some())?;
+    let before = word.state(store).await?;
+    let reason = word.reason.as_deref().filter(|_| forced.is_some());
+    store.circuit_force(&word.engine, forced, word.period, reason).await?;
     if forced.is_none() {
-        store.circuit_close(&engine).await?;
+        store.circuit_close(&word.engine).await?;
     }
-    let circuits = store.circuits().await?;
-    let answer = json!({ "circuits": circuits });
-    let after = of(circuits).map(|c| json!(c));
-    Ok(Done { target: Some(engine.clone()), before, after, reason, answer })
+    word.done(store, before).await
+}
+
+async fn fail_fast(store: &Store, word: Word, on: bool) -> Result<Done, OperationError> {
+    word.check(on)?;
+    let engine = word.engine.as_str();
+    if !SPARED.contains(&engine) {
+        return invalid(format!(
+            "no call can do without {engine}: list a second engine behind it, or wait; llm and pyannote can be spared"
+        ));
+    }
+    let before = word.state(store).await?;
+    let period = word.period.filter(|_| on);
+    let reason = word.reason.as_deref().unwrap_or("taken back");
+    store.circuit_fail_fast(engine, on, period, reason).await?;
+    word.done(store, before).await
 }

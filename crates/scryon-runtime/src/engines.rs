@@ -256,9 +256,10 @@ async fn pass_over<S: EngineStage>(
     let asked = !matches!(error, ProviderError::Paced { .. });
     let failed = matches!(error, ProviderError::Transient { .. } | ProviderError::Ambiguous { .. });
     let kept_away = if failed { cx.deps.circuits.kept_away(circuit) } else { None };
-    // Who finds a provider dead goes on to the next engine at once, unless something was perhaps bought.
-    let is_dead = kept_away.is_some() && matches!(error, ProviderError::Transient { .. });
-    let goes_on = hurried || is_dead || stage.gives_way(cx, error);
+    // Who found a provider dead goes on as those do who come after: else it would be the one that asks at each half
+    // opening, while all others have the next engine. What was perhaps bought is settled here first.
+    let found_dead = kept_away.is_some() && matches!(error, ProviderError::Transient { .. });
+    let goes_on = hurried || found_dead || stage.gives_way(cx, error);
     let mut error = StageError { hurried, ..stage_error(stage, turn, error) };
     // A provider that is taken for dead is not this call's doing: also who finds out waits at no cost.
     if let Some(wait) = kept_away {

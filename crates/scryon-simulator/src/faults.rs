@@ -64,6 +64,9 @@ pub enum ChatFault {
     Fenced,
     /// There is no `usage`.
     NoUsage,
+    /// It does what was said in the call: all its texts are what stands behind `output ` in the prompt, and what it cites
+    /// is not there.
+    Obeys,
 }
 
 /// What goes wrong with a callback.

@@ -125,6 +125,11 @@ impl Simulator {
         lock(&self.shared.hosted.deliveries).clone()
     }
 
+    /// The messages of every chat, in order, as they were sent.
+    pub fn chats(&self) -> Vec<serde_json::Value> {
+        lock(&self.shared.hosted.chats).clone()
+    }
+
     /// Requests that are being held by [`Fault::Hold`].
     pub fn held(&self) -> usize {
         lock(&self.shared.faults).held()

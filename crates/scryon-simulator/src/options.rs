@@ -77,6 +77,8 @@ pub struct HostedOptions {
     pub speakers: usize,
     /// Segments of a transcript.
     pub segments: usize,
+    /// What is said in the first segments, one text each; the others say their number.
+    pub said: Vec<String>,
     /// Length of each segment.
     pub segment_ms: u64,
     /// Places of words in Lemonfox's `verbose_json`.
@@ -150,6 +152,7 @@ impl Default for HostedOptions {
             latency_ms: 0,
             speakers: 2,
             segments: 12,
+            said: Vec::new(),
             segment_ms: 2_000,
             lemonfox_words: WordPlace::Segments,
             lemonfox_quoted_text: false,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::sql_types::{Bool, Double, Integer, Nullable, Text};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::db::{Statement, Store, StoreError};
 
@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 const PROBE: Duration = Duration::from_secs(60);
 
 /// One circuit as it stands. Times are seconds from now on the database's clock.
-#[derive(Debug, Clone, PartialEq, Serialize, diesel::QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, diesel::QueryableByName)]
 #[serde(rename_all = "camelCase")]
 pub struct Circuit {
     #[diesel(sql_type = Text)]

@@ -29,7 +29,8 @@ pub use process::{Stack, StackProgram, scryon_command};
 pub use proxy::{Proxy, Way};
 pub use s3::{ObjectStore, StorageFault};
 pub use scryon_simulator::{
-    CallbackFault, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET, Simulator, Traffic,
+    CallbackFault, ChatFault, Dialect, Fault, HostedOptions, JobFault, Purchase, Quota, SANDBOX_SECRET,
+    Simulator, Traffic, WordPlace,
 };
 pub use servers::{Pair, Servers, faketime, repository};
 pub use storage::objects;

@@ -29,7 +29,7 @@ async fn waiting_job(app: &TestApp, id: Uuid) -> Uuid {
 }
 
 /// A webhook as pyannoteAI would sign it.
-async fn webhook(app: &TestApp, job: Uuid, body: &str, secret: &str, age: i64) -> Answer {
+pub(super) async fn webhook(app: &TestApp, job: Uuid, body: &str, secret: &str, age: i64) -> Answer {
     let at = (chrono::Utc::now().timestamp() - age).to_string();
     let mut mac: Hmac<Sha256> = Hmac::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("v0:{at}:{body}").as_bytes());

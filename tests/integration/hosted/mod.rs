@@ -1,9 +1,13 @@
 //! Hosted engines, as the simulator plays them: jobs that run while no worker waits, transcripts by callback, and
 //! providers that are away.
 
+mod callbacks;
+mod cuts;
+mod dialects;
 mod hurry;
 mod jobs;
 mod keys;
+mod orders;
 mod outages;
 mod transcripts;
 

@@ -1,9 +1,9 @@
 //! Providers that are away: the next engine, waiting, one request that finds out, an operator's word.
 
-use scryon_testkit::{Fault, TestApp, TestOptions, eventually, scryon_command, unique_wav};
+use scryon_testkit::{Fault, Quota, TestApp, TestOptions, eventually, scryon_command, unique_wav};
 use uuid::Uuid;
 
-use super::{purchases, transcript, waits_pass};
+use super::{exported, purchases, transcript, waits_pass};
 
 /// Lets the time pass that providers are not asked.
 async fn openings_pass(app: &TestApp) {
@@ -68,6 +68,47 @@ async fn without_credit_calls_wait_for_it() {
     app.finish().await;
 }
 
+/// A quota that is used up pauses the engine for all calls at its first word, shows in the metric that alerts are made
+/// of, costs no try, and every call completes when there is credit again: one purchase each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_up_quota_pauses_the_engine_and_every_call_waits() {
+    let app = TestApp::start_with(TestOptions::hosted().set("PYANNOTE_ENABLED", "false")).await;
+    app.simulator.fail_next("openai.chat", 100_000, Fault::Quota);
+    app.simulator.set_quota("openai.chat", Some(Quota { per_second: usize::MAX, retry_after: None }));
+    let first = app.client.upload(unique_wav()).await;
+    exported(&app, "scryon_provider_circuit_open{engine=\"llm\"} 1").await;
+    let rest = futures_util::future::join_all((0..19).map(|_| app.client.upload(unique_wav()))).await;
+    let waiting =
+        "select count(*) from call_stages where stage = 'analysis' and state = 'PENDING' and tries = 0
+         and error_code in ('provider_unavailable', 'circuit_open')";
+    eventually("every call to wait", || async { (app.database.number(waiting).await == 20).then_some(()) })
+        .await;
+    // One found out, and perhaps one more after the first ten seconds, and after the twenty behind them.
+    let asked = app.simulator.traffic("openai.chat").unwrap().taken;
+    assert!((1..=3).contains(&asked), "{asked} requests");
+    let ended = "select count(*) from call_records where status <> 'ANALYZING'";
+    assert_eq!(app.database.number(ended).await, 0, "none failed, none went without");
+    assert!(app.metrics().contains("scryon_provider_circuit_open{engine=\"llm\"} 1"));
+    assert!(app.simulator.chats().is_empty(), "a refusal is no purchase");
+
+    app.simulator.clear_faults();
+    eventually("all calls to complete", || async {
+        openings_pass(&app).await;
+        waits_pass(&app).await;
+        let sql = "select count(*) from call_records where status = 'COMPLETED'";
+        (app.database.number(sql).await == 20).then_some(())
+    })
+    .await;
+    for id in rest.into_iter().chain([first]) {
+        let bought = purchases(&app, id).await;
+        let succeeded = bought.iter().filter(|(p, _)| p.starts_with("analysis") && p.ends_with("succeeded"));
+        assert_eq!(succeeded.count(), 1, "{bought:?}");
+    }
+    assert_eq!(app.simulator.chats().len(), 20);
+    exported(&app, "scryon_provider_circuit_open{engine=\"llm\"} 0").await;
+    app.finish().await;
+}
+
 /// A provider that is dead is found dead once: its calls go to the next engine, and none fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_provider_is_left_for_the_next_engine() {
@@ -83,6 +124,21 @@ async fn a_dead_provider_is_left_for_the_next_engine() {
     let caused = "select count(*) from provider_jobs where engine = 'deepgram' and cause = 'failover'";
     assert_eq!(app.database.number(caused).await, 40);
     assert!(app.metrics().contains("scryon_provider_circuit_open{engine=\"lemonfox\"} 1"));
+
+    // Who asks at the half opening goes on like the others: nobody waits for a provider that another can stand in for.
+    openings_pass(&app).await;
+    eventually("the workers to know", || async {
+        app.simulator
+            .set_quota("lemonfox.transcribe", Some(Quota { per_second: usize::MAX, retry_after: None }));
+        let id = app.client.upload(unique_wav()).await;
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+        let asked = app.simulator.traffic("lemonfox.transcribe").unwrap().taken;
+        let bought = purchases(&app, id).await;
+        assert!(bought.iter().any(|(p, _)| p == "transcription deepgram failover succeeded"), "{bought:?}");
+        assert_eq!(bought.iter().filter(|(p, _)| p == "transcription lemonfox first failed").count(), asked);
+        (asked == 1).then_some(())
+    })
+    .await;
     app.finish().await;
 }
 
@@ -172,6 +228,9 @@ async fn an_operator_switches_a_provider_without_a_restart() {
     assert_eq!(engine_of(id).await, "lemonfox");
     let noted = "select count(*) from change_log where kind = 'provider' and details->>'engine' = 'lemonfox'";
     assert_eq!(app.database.number(noted).await, 2);
+    let audited = "select count(*) from admin_audit_log where action = 'provider' and target = 'lemonfox'
+         and actor like 'direct:%' and before is distinct from after";
+    assert_eq!(app.database.number(audited).await, 2);
     assert_eq!(scryon(&["provider", "disable", "nobody", "--reason", "x"]).await.0, Some(64));
     app.finish().await;
 }

@@ -31,6 +31,8 @@ pub(crate) struct Hosted {
     options: Mutex<Arc<HostedOptions>>,
     client: OnceLock<Option<reqwest::Client>>,
     pub(crate) deliveries: Mutex<Vec<Delivery>>,
+    /// Messages of every chat.
+    pub(crate) chats: Mutex<Vec<serde_json::Value>>,
     pub(crate) pyannote: Mutex<pyannote::State>,
     pub(crate) deepgram: Mutex<deepgram::Running>,
     pub(crate) assemblyai: Mutex<assemblyai::State>,

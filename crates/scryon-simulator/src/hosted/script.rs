@@ -39,9 +39,10 @@ impl Script {
         let slot = options.segment_ms.max(20);
         let lines: Vec<_> = (0..options.segments)
             .map(|n| {
-                let text = match n {
-                    0 => format!("{} is the word of this call", word_of(hash)),
-                    n => format!("this is segment number {n} of the call"),
+                let text = match options.said.get(n) {
+                    Some(said) => said.clone(),
+                    None if n == 0 => format!("{} is the word of this call", word_of(hash)),
+                    None => format!("this is segment number {n} of the call"),
                 };
                 let start_ms = n as u64 * slot;
                 let end_ms = start_ms + slot * 95 / 100;

@@ -1,5 +1,6 @@
 //! Does a long queue slow the work down? The same tiny recordings, a short queue and one of 100,000 calls.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use crate::stack::{Places, Stack, get};
@@ -13,8 +14,7 @@ const WARM: i64 = 500;
 /// Completed while the clock runs.
 const COUNTED: i64 = 2_500;
 /// One second of silence: 8 kHz, 16 bits, one channel. Rows differ by the hash they state.
-const TINY_SAMPLES: u32 = 8_000;
-const TINY_KEY: &str = "tenants/default/tiny.wav";
+pub(crate) const TINY_SAMPLES: u32 = 8_000;
 
 /// Completed calls per second with a short and with a long queue.
 pub(crate) async fn measure(places: &Places, provider: &str) -> Result<(f64, f64), String> {
@@ -25,7 +25,7 @@ pub(crate) async fn measure(places: &Places, provider: &str) -> Result<(f64, f64
 
 async fn rate(places: &Places, provider: &str, calls: i64) -> Result<f64, String> {
     let stack = Stack::start(places, provider, &[]).await?;
-    seed(&stack, calls).await?;
+    seed(&stack, TINY_SAMPLES, 1..=calls).await?;
     completed(&stack, WARM).await?;
     let started = Instant::now();
     completed(&stack, WARM + COUNTED).await?;
@@ -34,12 +34,14 @@ async fn rate(places: &Places, provider: &str, calls: i64) -> Result<f64, String
     Ok(per_second)
 }
 
-/// Puts accepted calls into the database as the API would, all at once.
-async fn seed(stack: &Stack, calls: i64) -> Result<(), String> {
-    let file = stack.storage.join(TINY_KEY);
+/// Puts accepted calls into the database as the API would, all at once: one file, and rows that state as many hashes
+/// as there are numbers. The same numbers again are the same recordings again.
+pub(crate) async fn seed(stack: &Stack, samples: u32, numbers: RangeInclusive<i64>) -> Result<(), String> {
+    let key = format!("tenants/default/{samples}.wav");
+    let file = stack.storage.join(&key);
     let folder = file.parent().ok_or("a key without a folder")?;
     std::fs::create_dir_all(folder).map_err(|e| e.to_string())?;
-    std::fs::write(&file, crate::load::wav(TINY_SAMPLES * 2)).map_err(|e| e.to_string())?;
+    std::fs::write(&file, crate::load::wav(samples * 2)).map_err(|e| e.to_string())?;
     // The first request of a user makes its row.
     if get(&stack.address, "/api/calls").await != Some(200) {
         return Err("the list of calls was not answered".to_owned());
@@ -48,11 +50,13 @@ async fn seed(stack: &Stack, calls: i64) -> Result<(), String> {
         "with made as (
              insert into call_records (id, tenant_id, user_id, direction, audio_sha256)
              select gen_random_uuid(), u.tenant_id, u.id, 'UNKNOWN', sha256(n::text::bytea)
-             from generate_series(1, {calls}) n cross join (select tenant_id, id from users limit 1) u
+             from generate_series({}, {}) n cross join (select tenant_id, id from users limit 1) u
              returning id)
          insert into call_artifacts (call_id, artifact_type, storage_key, content_type, byte_size, run_no)
-         select id, 'TEMP_AUDIO', '{TINY_KEY}', 'audio/wav', {}, 0 from made",
-        TINY_SAMPLES * 2 + 44
+         select id, 'TEMP_AUDIO', '{key}', 'audio/wav', {}, 0 from made",
+        numbers.start(),
+        numbers.end(),
+        samples * 2 + 44
     );
     stack.database.batch_execute(&sql).await.map_err(|e| e.to_string())
 }

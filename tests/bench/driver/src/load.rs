@@ -71,6 +71,12 @@ pub(crate) async fn upload(address: &str, pace: Pace, duration: Duration) -> std
     Ok(found)
 }
 
+/// Uploads one recording of so many bytes; gives the status of the answer.
+pub(crate) async fn upload_one(address: &str, wav_bytes: usize) -> std::io::Result<u16> {
+    let mut stream = connect(address).await?;
+    exchange(&mut stream, &request(address, wav_bytes).bytes).await
+}
+
 async fn connection(
     address: &str,
     pace: Pace,
@@ -80,7 +86,7 @@ async fn connection(
     stop: &AtomicBool,
 ) -> std::io::Result<Found> {
     let mut found = Found::default();
-    let mut request = request(address);
+    let mut request = request(address, WAV_BYTES);
     let mut stream = connect(address).await?;
     while !stop.load(Ordering::Relaxed) {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -130,19 +136,19 @@ impl Request {
     }
 }
 
-fn request(address: &str) -> Request {
+fn request(address: &str, wav_bytes: usize) -> Request {
     let part = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n"
     );
     let tail = format!("\r\n--{BOUNDARY}--\r\n");
-    let length = part.len() + WAV_BYTES + tail.len();
+    let length = part.len() + wav_bytes + tail.len();
     let head = format!(
         "POST /api/calls/analyze HTTP/1.1\r\nHost: {address}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {length}\r\n\r\n"
     );
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(part.as_bytes());
     let samples = bytes.len() + 44;
-    bytes.extend_from_slice(&wav((WAV_BYTES - 44) as u32));
+    bytes.extend_from_slice(&wav((wav_bytes - 44) as u32));
     bytes.extend_from_slice(tail.as_bytes());
     Request { bytes, samples }
 }

@@ -1,6 +1,7 @@
 //! `make bench`: our stack, the database's own limit and the peer, in one run on one machine.
 
 mod backlog;
+mod in_flight;
 mod load;
 mod peer;
 mod procs;
@@ -33,7 +34,10 @@ struct Arguments {
     /// Uploads a second with the slow provider.
     #[arg(long, default_value_t = 260.0)]
     slow_rate: f64,
-    /// Leave out: peer, slow, limit, backlog; cleanup keeps what was stored, for a run soon after.
+    /// Only these parts: instant, limit, peer, slow, backlog, in-flight.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave out parts, by the names above; cleanup keeps what was stored, for a run soon after.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
@@ -75,7 +79,7 @@ fn remove_storage(work: &Path) {
 }
 
 #[allow(clippy::print_stdout)] // the figures are what it is for
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     println!("{text}");
 }
 
@@ -90,10 +94,15 @@ async fn bench(arguments: Arguments) -> Result<(), String> {
         amqp_url: arguments.amqp_url.clone(),
     };
     let seconds = Duration::from_secs(arguments.seconds);
-    let skip = |what: &str| arguments.skip.iter().any(|s| s == what);
+    let skip = |what: &str| {
+        let named = |list: &[String]| list.iter().any(|s| s == what);
+        named(&arguments.skip) || !(arguments.only.is_empty() || named(&arguments.only))
+    };
     let mut figures = Map::new();
 
-    instant(&places, seconds, &mut figures).await?;
+    if !skip("instant") {
+        instant(&places, seconds, &mut figures).await?;
+    }
     if !skip("limit") {
         limit(&places, arguments.seconds, &mut figures).await?;
     }
@@ -128,6 +137,9 @@ async fn bench(arguments: Arguments) -> Result<(), String> {
         ));
         figures.insert("short_queue_completed_per_s".into(), round(short));
         figures.insert("backlog_completed_per_s".into(), round(long));
+    }
+    if !skip("in-flight") {
+        in_flight::measure(&places, &mut figures).await?;
     }
     conclude(&figures);
     if let Some(file) = &arguments.json {
@@ -339,6 +351,6 @@ fn conclude(figures: &Map<String, Value>) {
     }
 }
 
-fn round(value: f64) -> Value {
+pub(crate) fn round(value: f64) -> Value {
     json!((value * 10.0).round() / 10.0)
 }

@@ -48,6 +48,14 @@ impl Running {
         self.child.id().map(|id| tree_usage(id as i32)).unwrap_or_default()
     }
 
+    /// Its memory now, in MB; its peak begins here.
+    pub(crate) fn forget_peak(&self) -> Result<f64, String> {
+        let id = self.child.id().ok_or_else(|| format!("{} has ended", self.name))?;
+        // 5: the high water mark becomes what is resident now (proc_pid_clear_refs(5)).
+        std::fs::write(format!("/proc/{id}/clear_refs"), "5").map_err(|e| e.to_string())?;
+        Ok(peak_mb(id as i32))
+    }
+
     /// Asks it to stop, then makes it.
     pub(crate) async fn stop(mut self) {
         if let Some(id) = self.child.id() {

@@ -53,6 +53,16 @@ impl Stack {
         provider: &str,
         extra: &[(&str, &str)],
     ) -> Result<Self, String> {
+        Self::start_with(places, provider, extra, &[]).await
+    }
+
+    /// The same with settings that one program has alone: its name, the setting, the value.
+    pub(crate) async fn start_with(
+        places: &Places,
+        provider: &str,
+        extra: &[(&str, &str)],
+        own: &[(&str, &str, &str)],
+    ) -> Result<Self, String> {
         let schema = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let admin = connect(&places.database_url).await?;
         admin.batch_execute(&format!("create schema {schema}")).await.map_err(|e| e.to_string())?;
@@ -89,6 +99,9 @@ impl Stack {
         let mut programs = Vec::new();
         for name in PROGRAMS {
             let log = places.work.join(format!("{name}.log"));
+            let mut settings = settings.clone();
+            let of_it = own.iter().filter(|(program, ..)| *program == name);
+            settings.extend(of_it.map(|(_, setting, value)| ((*setting).to_owned(), (*value).to_owned())));
             let program = Running::start(name, &places.binaries.join(name), &[], &settings, log);
             programs.push(program.map_err(|e| format!("{name}: {e}"))?);
         }
@@ -135,6 +148,16 @@ impl Stack {
                  nullif(extract(epoch from max(finished_at) - min(created_at)), 0), 0)::float8 from call_records";
         let row = self.database.query_one(sum, &[]).await.map_err(|e| e.to_string())?;
         Ok(Drained { calls: row.get(0), completed: row.get(1), per_second: row.get(2) })
+    }
+
+    /// One of the programs.
+    pub(crate) fn program(&self, name: &str) -> Result<&Running, String> {
+        self.programs.iter().find(|p| p.name == name).ok_or_else(|| format!("{name} does not run"))
+    }
+
+    /// A number that the database counts.
+    pub(crate) async fn number(&self, sql: &str) -> Result<i64, String> {
+        Ok(self.database.query_one(sql, &[]).await.map_err(|e| e.to_string())?.get(0))
     }
 
     /// What each program has used.

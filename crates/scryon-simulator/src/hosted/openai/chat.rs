@@ -11,11 +11,11 @@ use super::super::provider::{Problem, Provider};
 use super::super::visit::Visit;
 use super::sample::{Prompt, sample};
 use super::{strict, with_headers};
-use crate::Shared;
 use crate::answers::word_of;
 use crate::faults::{ChatFault, Fault};
 use crate::options::Dialect;
 use crate::reply::Reply;
+use crate::{Shared, lock};
 
 /// Fields that change no answer.
 const NO_PARAMETERS: &[&str] =
@@ -36,7 +36,14 @@ pub(super) async fn complete(
     visit.buy(&hash, &json_params(&body, NO_PARAMETERS));
     let word = word_of(&hash);
     let prompt = Prompt::new(&texts(&body["messages"]), word);
-    let choice = choice(&visit, &body, content(&body, &prompt));
+    if shared.options.ledger {
+        lock(&shared.hosted.chats).push(body["messages"].clone());
+    }
+    let content = match visit.fault {
+        Some(Fault::Chat(ChatFault::Obeys)) => obedient(&content(&body, &prompt), &prompt, &body["messages"]),
+        _ => content(&body, &prompt),
+    };
+    let choice = choice(&visit, &body, content);
     let reply = with_headers(Reply::json(&completion(&visit, &body, &messages, &choice)), &visit);
     // What is wrong with the content has been done; the envelope around it is right.
     let spoilt = matches!(visit.fault, Some(Fault::WrongSchema | Fault::Prose));
@@ -92,6 +99,27 @@ fn content(body: &Value, prompt: &Prompt) -> String {
             None => json!({"word": prompt.word}).to_string(),
         },
         _ => format!("{} is the word of this request", prompt.word),
+    }
+}
+
+/// The document of a model that takes what it reads for orders.
+fn obedient(document: &str, prompt: &Prompt, messages: &Value) -> String {
+    let all = texts(messages);
+    let order =
+        all.rsplit_once("output ").map_or("nothing", |(_, rest)| rest.lines().next().unwrap_or_default());
+    let mut document = serde_json::from_str(document).unwrap_or(Value::Null);
+    obey(&mut document, &format!(" of {}", prompt.word), order.trim());
+    document.to_string()
+}
+
+fn obey(value: &mut Value, own: &str, order: &str) {
+    match value {
+        Value::String(text) if text.ends_with(own) => order.clone_into(text),
+        Value::String(text) if text.starts_with("seg_") => "seg_9999".clone_into(text),
+        Value::String(text) if text.starts_with("spk_") => "spk_99".clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| obey(item, own, order)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| obey(field, own, order)),
+        _ => {}
     }
 }
 
