@@ -178,7 +178,7 @@ async fn put_off(
 /// What was perhaps sent is settled when the provider is asked again, which may be never: the stage may go on
 /// without it. Until then the ledger says that nobody knows, not that somebody is sending it.
 async fn leave_unknown(cx: &StageContext<'_>, claim: Option<&JobClaim>) -> Result<(), StageError> {
-    if let Some(JobClaim::Unsettled { id, .. }) = claim {
+    if let Some(JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true }) = claim {
         let end = JobEnd { id: *id, state: JobEndState::Unknown };
         cx.deps.store.job_end(end, "provider_submit_unconfirmed").await?;
     }
