@@ -20,8 +20,8 @@ test:            ## every test; prints counts
 test-unit:       ## tests that need no server
 	@tests/run.sh unit
 
-test-integration: ## tests of the whole on real Postgres and RabbitMQ
-	@tests/run.sh integration
+test-integration: ## tests of the whole on real Postgres and RabbitMQ (FULL=1: at the scale of docs/faults.md)
+	@SCRYON_FAULTS_FULL=$(FULL) tests/run.sh integration
 
 test-faults:     ## tests that kill programs and stop servers (FULL=1: hours, at the scale of docs/faults.md)
 	@SCRYON_FAULTS_FULL=$(FULL) tests/run.sh faults

@@ -14,6 +14,8 @@ use crate::support::{
 };
 
 const SWEEPER: &str = "scryon-sweeper";
+/// From the freeze to the end of the call: a lease, and the work.
+const OVERTAKEN: Duration = Duration::from_secs(60);
 
 /// Every row a worker may write to, as one text.
 async fn rows(app: &TestApp) -> String {
@@ -55,7 +57,9 @@ async fn frozen_in_mid_stage(victim: WorkerProgram) {
     // Its answer lies in a socket when it wakes.
     app.simulator.release();
     all_completed(&app, 1).await;
-    println!("{}: finished by another {:?} after the freeze", victim.name, stopped.elapsed());
+    let took = stopped.elapsed();
+    println!("{}: finished by another {took:?} after the freeze", victim.name);
+    assert!(took < OVERTAKEN, "{} was overtaken after {took:?}", victim.name);
     elapse(frozen_for.saturating_sub(stopped.elapsed())).await;
 
     let before = rows(&app).await;

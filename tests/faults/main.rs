@@ -10,6 +10,7 @@ mod clocks;
 mod crash_points;
 mod drains;
 mod fairness;
+mod figures;
 mod freezes;
 mod hints;
 mod kills;

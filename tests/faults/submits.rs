@@ -8,7 +8,8 @@ use reqwest::Method;
 use scryon_testkit::{Client, Parts, Stack, TestApp, TestOptions, unique_wav};
 
 use crate::support::{
-    DIARIZATION, TRANSCRIPTION, WORKERS, WorkerProgram, all_completed, api_up, app_for_real_workers, up,
+    ANALYSIS, DIARIZATION, TRANSCRIPTION, WORKERS, WorkerProgram, all_completed, api_up,
+    app_for_real_workers, up,
 };
 
 /// A stage whose provider calls back.
@@ -89,6 +90,28 @@ async fn a_worker_that_dies_around_a_submit_without_a_name_buys_nothing_twice() 
         submit_dies(SPEECH, "C10", &["first succeeded"]),
         submit_dies(SPEECH, "C11", &["first succeeded"]),
     );
+}
+
+/// Nobody asks the provider any more, so nobody settles what was perhaps submitted: the call goes on without it, and
+/// the ledger does not say that somebody is sending it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_perhaps_submitted_to_a_provider_that_is_given_up_is_unknown() {
+    let (app, stack) = app_for_real_workers(TestOptions::hosted()).await;
+    let others = join_all([TRANSCRIPTION, ANALYSIS].map(|w| up(&stack, w.name, &[]))).await;
+    let mut first = up(&stack, DIARIZATION.name, &[("SCRYON_CRASH_AT", "C9")]).await;
+    app.client.upload(unique_wav()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), first.ended()).await;
+    assert_eq!(ended.ok().flatten(), None, "C9 ends by a signal:\n{}", first.log());
+    assert_eq!(ledger(&app, VOICES).await, ["first sending"]);
+    let give_up =
+        "insert into provider_circuits (engine, forced, forced_reason) values ('pyannote', 'open', 'test')";
+    app.database.sql(give_up, &[]).await;
+    let second = up(&stack, DIARIZATION.name, &[]).await;
+    all_completed(&app, 1).await;
+    assert_eq!(method(&app, VOICES).await, "transcript-labels");
+    assert_eq!(ledger(&app, VOICES).await, ["first unknown"]);
+    drop((others, second));
+    app.finish().await;
 }
 
 async fn callback_dies(victim: Victim, point: &'static str) {

@@ -8,18 +8,9 @@ use scryon_testkit::{
 };
 use uuid::Uuid;
 
-pub(crate) use scryon_testkit::objects;
+pub(crate) use scryon_testkit::{objects, scale};
 
-/// Of a number the one for this run: `small` where every change is tested, `full` with
-/// `make test-faults FULL=1`. Says which.
-pub(crate) fn scale(what: &str, small: usize, full: usize) -> usize {
-    let is_full = std::env::var("SCRYON_FAULTS_FULL").is_ok_and(|value| value == "1");
-    let chosen = if is_full { full } else { small };
-    println!("scale: {chosen} {what} ({})", if is_full { "full" } else { "small" });
-    chosen
-}
-
-/// The same of a time.
+/// [`scale`] of a time.
 pub(crate) fn scale_time(what: &str, small: u64, full: u64) -> Duration {
     let seconds = scale(&format!("seconds of {what}"), small as usize, full as usize);
     Duration::from_secs(seconds as u64)

@@ -1,10 +1,10 @@
 //! Orders to one call by its owner, its log, and calls that are stuck.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use reqwest::Method;
-use scryon_testkit::{Fault, Parts, TestApp, TestOptions, eventually, scryon_command, unique_wav};
+use scryon_testkit::{Fault, Parts, TestApp, TestOptions, eventually, scale, scryon_command, unique_wav};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -308,9 +308,11 @@ async fn the_command_line_gives_the_same_orders() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_are_reprocessed_by_a_plan_without_audio_and_without_a_purchase() {
     let app = TestApp::start().await;
-    let recordings: Vec<Vec<u8>> = (0..40).map(|_| unique_wav()).collect();
-    let calls =
-        futures_util::future::join_all(recordings.iter().map(|audio| app.client.upload(audio.clone()))).await;
+    let count = scale("calls, of which 15 in a hundred have their recording", 40, 1_000);
+    let kept = count * 15 / 100;
+    let recordings: Vec<Vec<u8>> = (0..count).map(|_| unique_wav()).collect();
+    let uploads = recordings.iter().map(|audio| app.client.upload(audio.clone()));
+    let calls: Vec<Uuid> = futures_util::stream::iter(uploads).buffered(20).collect().await;
     for id in &calls {
         app.client.finished(*id).await;
     }
@@ -318,7 +320,7 @@ async fn many_calls_are_reprocessed_by_a_plan_without_audio_and_without_a_purcha
     app.database
         .sql("update call_stages set engine = 'assembly-0' where stage = 'assembly' and engine like 'assembly-%'", &[])
         .await;
-    let gone = &calls[6..];
+    let gone = &calls[kept..];
     app.database
         .sql("delete from call_artifacts where artifact_type = 'TEMP_AUDIO' and call_id = any($1)", &[&gone])
         .await;
@@ -335,9 +337,15 @@ async fn many_calls_are_reprocessed_by_a_plan_without_audio_and_without_a_purcha
     let plan: Value = serde_json::from_str(&plan).unwrap();
     assert_eq!(
         (&plan["calls"], &plan["withAudio"], &plan["rebuilt"], &plan["lost"]),
-        (&json!(40), &json!(6), &json!(34), &json!(0))
+        (&json!(count), &json!(kept), &json!(count - kept), &json!(0))
     );
     assert!(app.client.call(calls[0]).await["run"] == 1, "a dry run changes nothing");
+    let speech = |app: &TestApp| {
+        let bought = app.simulator.purchases().into_iter().filter(|p| p.route != "analyze");
+        bought.map(|p| p.count).sum::<usize>()
+    };
+    let bought = speech(&app);
+    let started = Instant::now();
     let (code, shown) = scryon(&wish).await;
     assert!(code == Some(0) && shown.contains("rebuilt from what was heard"), "{shown}");
     for id in &calls {
@@ -346,13 +354,16 @@ async fn many_calls_are_reprocessed_by_a_plan_without_audio_and_without_a_purcha
     let old =
         "select count(*) from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
          where s.stage = 'assembly' and s.engine = 'assembly-0'";
+    println!("{count} calls on the new version {:?} after the order", started.elapsed());
     assert_eq!(app.database.number(old).await, 0);
-    assert!(recordings.iter().all(|audio| app.bought("transcribe", audio) == 1));
+    let new = old.replace("= 'assembly-0'", "<> 'assembly-0'");
+    assert_eq!(app.database.number(&new).await, count as i64, "on the new version");
+    assert_eq!((bought, speech(&app)), (2 * count, 2 * count), "transcribed and diarized once each");
     let (_, plan) = scryon(&[&wish[..], &["--dry-run", "--json"]].concat()).await;
     assert_eq!(serde_json::from_str::<Value>(&plan).unwrap()["calls"], 0);
     // Of one user, by the name it came in with.
     let (_, plan) = scryon(&["reprocess", "--user", "local-dev", "--dry-run", "--json"]).await;
-    assert_eq!(serde_json::from_str::<Value>(&plan).unwrap()["calls"], 40);
+    assert_eq!(serde_json::from_str::<Value>(&plan).unwrap()["calls"], count);
     let (_, plan) = scryon(&["reprocess", "--user", "nobody", "--dry-run", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&plan).unwrap()["calls"], 0);
     app.finish().await;

@@ -1,78 +1,93 @@
-//! What clients and operators do meanwhile.
+//! What clients do meanwhile.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use scryon_testkit::{Client, Dice, TestApp, elapse, unique_wav};
 use tokio::task::JoinSet;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
 use uuid::Uuid;
 
+use crate::figures::Peace;
+use crate::operators::{self, Operators};
+
 /// Between two uploads.
-const PACE: Duration = Duration::from_millis(110);
+const PACE: Duration = Duration::from_millis(105);
+/// Before a client asks again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Calls that are likely in flight.
+const YOUNG: u32 = 40;
 
-/// What operators type.
-const DEEDS: [(Deed, &str); 4] = [
-    (Deed::Reset, "update call_records set status = 'QUEUED', error_reason = null where id = $1"),
-    (Deed::Delete, "delete from call_records where id = $1"),
-    (
-        Deed::Cancel,
-        "update call_records set status = 'CANCELLED' where id = $1 and status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')",
-    ),
-    (
-        Deed::Sweep,
-        "update call_records set status = 'FAILED', error_reason = 'manual_sweep' where id in ($1)",
-    ),
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
-    Reset,
-    Delete,
-    Cancel,
-    Sweep,
-}
-
-/// What was promised, and what was done to it.
-#[derive(Debug, Default)]
+/// The two doors, what was promised behind them, and what was done to it.
+#[derive(Debug)]
 pub(crate) struct Traffic {
+    doors: [Client; 2],
+    turn: AtomicU32,
     promised: Mutex<Vec<Uuid>>,
     deleted: Mutex<HashSet<Uuid>>,
+    with_key: AtomicU32,
     refused: AtomicU32,
-    deeds: [AtomicU32; 4],
+    pub(crate) operators: Operators,
+    pub(crate) peace: Arc<Peace>,
 }
 
 impl Traffic {
+    pub(crate) fn new(doors: [String; 2], peace: Arc<Peace>) -> Self {
+        Self {
+            doors: doors.map(Client::new),
+            turn: AtomicU32::new(0),
+            promised: Mutex::default(),
+            deleted: Mutex::default(),
+            with_key: AtomicU32::new(0),
+            refused: AtomicU32::new(0),
+            operators: Operators::default(),
+            peace,
+        }
+    }
+
+    /// A request by the next of the two doors.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
+        self.doors[turn % 2].request(method, path)
+    }
+
     /// Calls that were promised and that nobody deleted.
     pub(crate) fn kept(&self) -> Vec<Uuid> {
         let deleted = lock(&self.deleted);
         lock(&self.promised).iter().filter(|id| !deleted.contains(id)).copied().collect()
     }
 
+    /// Calls that somebody wanted deleted.
+    pub(crate) fn deleted(&self) -> HashSet<String> {
+        lock(&self.deleted).iter().map(Uuid::to_string).collect()
+    }
+
+    /// Before it is tried: the answer may be lost.
+    pub(crate) fn will_delete(&self, id: Uuid) {
+        lock(&self.deleted).insert(id);
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        lock(&self.promised).len()
+    }
+
+    pub(crate) fn said(&self) -> String {
+        let [with_key, refused] = [&self.with_key, &self.refused].map(|n| n.load(Ordering::Relaxed));
+        format!(
+            "calls accepted: {} ({with_key} of them under an Idempotency-Key; {refused} requests were refused or cut off, and sent again)",
+            self.accepted()
+        )
+    }
+
     fn one_of(&self, dice: &mut Dice) -> Option<Uuid> {
         let promised = lock(&self.promised);
         let count = u32::try_from(promised.len()).unwrap();
         // Mostly a young one: it is in flight.
-        let young = count.min(40);
+        let young = count.min(YOUNG);
         let back = if dice.roll(3) > 0 { dice.roll(young.max(1)) } else { dice.roll(count.max(1)) };
         promised.get((count.checked_sub(1 + back)?) as usize).copied()
-    }
-}
-
-impl fmt::Display for Traffic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [resets, deletes, cancels, sweeps] = [0, 1, 2, 3].map(|n| self.deeds[n].load(Ordering::Relaxed));
-        write!(
-            f,
-            "{} calls accepted ({} requests refused and sent again), {resets} resets, {deletes} deletes, {cancels} cancels, {sweeps} sweeps by hand",
-            lock(&self.promised).len(),
-            self.refused.load(Ordering::Relaxed)
-        )
     }
 }
 
@@ -83,59 +98,39 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Uploads and operators' hands until the time is over.
 pub(crate) async fn load(app: Arc<TestApp>, traffic: Arc<Traffic>, mut dice: Dice, until: Instant) {
     let mut tasks = JoinSet::new();
+    let mut next = tokio::time::Instant::now();
     while Instant::now() < until {
-        tasks.spawn(upload(app.clone(), traffic.clone()));
-        if let Some(n) = [0, 0, 0, 1, 2, 3].get(dice.roll(18) as usize).copied()
-            && let Some(id) = traffic.one_of(&mut dice)
-        {
-            tasks.spawn(operate(app.clone(), traffic.clone(), n, id));
+        tasks.spawn(upload(traffic.clone(), dice.roll(2) == 0));
+        let deed = operators::choose(&mut dice);
+        if let (Some(deed), Some(id)) = (deed, traffic.one_of(&mut dice)) {
+            tasks.spawn(operators::operate(app.clone(), traffic.clone(), deed, id));
         }
-        elapse(PACE).await;
+        next += PACE;
+        tokio::time::sleep_until(next).await;
     }
     while let Some(task) = tasks.join_next().await {
         task.unwrap();
     }
 }
 
-/// As a client should: the same key until there is an answer. One recording is one call.
-async fn upload(app: Arc<TestApp>, traffic: Arc<Traffic>) {
+/// As a client should: again until there is an answer, under the same key where it has one. Without a key an
+/// answer that was lost makes a second call of the same recording, which is not bought again.
+async fn upload(traffic: Arc<Traffic>, has_key: bool) {
     let (audio, key) = (unique_wav(), Uuid::new_v4().to_string());
     loop {
-        let request = app.client.request(Method::POST, "/api/calls/analyze").header("Idempotency-Key", &key);
-        let sent = request.multipart(Client::form(audio.clone())).send().await;
-        if let Ok(answer) = sent
+        let mut request = traffic.request(Method::POST, "/api/calls/analyze");
+        if has_key {
+            request = request.header("Idempotency-Key", &key);
+        }
+        if let Ok(answer) = request.multipart(Client::form(audio.clone())).send().await
             && answer.status() == 202
+            && let Ok(body) = answer.json::<serde_json::Value>().await
         {
-            let body: serde_json::Value = answer.json().await.unwrap();
             lock(&traffic.promised).push(body["callId"].as_str().unwrap().parse().unwrap());
+            traffic.with_key.fetch_add(u32::from(has_key), Ordering::Relaxed);
             return;
         }
         traffic.refused.fetch_add(1, Ordering::Relaxed);
-        elapse(Duration::from_millis(500)).await;
+        elapse(PAUSE).await;
     }
-}
-
-async fn operate(app: Arc<TestApp>, traffic: Arc<Traffic>, n: usize, id: Uuid) {
-    let (deed, sql) = DEEDS[n];
-    if deed == Deed::Delete {
-        // Before it is tried: the answer may be lost.
-        lock(&traffic.deleted).insert(id);
-    }
-    if try_query(&app, sql, &[&id]).await.is_some() {
-        traffic.deeds[n].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// As a person at psql: nothing where Postgres is away.
-pub(crate) async fn try_query(
-    app: &TestApp,
-    sql: &str,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Option<Vec<Row>> {
-    let (client, connection) = tokio_postgres::connect(&app.database.url, NoTls).await.ok()?;
-    let connection = tokio::spawn(connection);
-    let rows = client.query(sql, parameters).await.ok();
-    drop(client);
-    let _ended = connection.await;
-    rows
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scryon_domain::epoch::Epoch;
 use scryon_domain::hint::Hint;
-use scryon_store::{Store, StoreError};
+use scryon_store::Store;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -14,10 +14,10 @@ use crate::stage::StageDeps;
 /// Until a process has heard of a restore, its hints are dropped and announced again by the dispatcher.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Reads the epoch, and goes on reading it until told to stop.
-pub(crate) async fn follow(store: &Store, stop: &CancellationToken) -> Result<Epoch, StoreError> {
+/// Begins with `now`, and goes on reading the epoch until told to stop.
+pub(crate) fn follow(store: &Store, now: i32, stop: &CancellationToken) -> Epoch {
     let epoch = Epoch::default();
-    epoch.set(store.epoch().await?);
+    epoch.set(now);
     let (store, stop, shared) = (store.clone(), stop.clone(), epoch.clone());
     tokio::spawn(async move {
         loop {
@@ -40,7 +40,7 @@ pub(crate) async fn follow(store: &Store, stop: &CancellationToken) -> Result<Ep
             }
         }
     });
-    Ok(epoch)
+    epoch
 }
 
 /// Whether the installation that sent the hint is this one, and not what it was before a restore. A newer life than we

@@ -210,11 +210,9 @@ impl Context {
     ) -> Result<Option<Self>, ProgramError> {
         let store = Store::new(&store_settings(&program, &config))?;
         let blobs = Blobs::open(&config.storage)?;
-        if !wait_for_schema(&store, &stop).await? {
-            return Ok(None);
-        }
+        let Some(now) = wait_for_schema(&store, &stop).await? else { return Ok(None) };
         let (registry, metrics) = scryon_metrics::program_registry(program.name, env!("CARGO_PKG_VERSION"))?;
-        let epoch = epoch::follow(&store, &stop).await?;
+        let epoch = epoch::follow(&store, now, &stop);
         let queue = QueueSettings {
             url: config.servers.amqp_url.0.clone(),
             prefix: config.servers.queue_prefix.clone(),
@@ -290,17 +288,22 @@ fn store_settings(program: &Program, config: &Config) -> StoreSettings {
     }
 }
 
-/// A program that starts before its database waits for it; an older schema is another matter.
-async fn wait_for_schema(store: &Store, stop: &CancellationToken) -> Result<bool, ProgramError> {
+/// A program that starts before its database, or while it goes away, waits for it; an older schema is another matter.
+/// Gives the installation's epoch; `None`: told to stop.
+async fn wait_for_schema(store: &Store, stop: &CancellationToken) -> Result<Option<i32>, ProgramError> {
     let mut patience = crate::retry::Patience::new(stop);
+    let ask = async || {
+        store.check_schema().await?;
+        store.epoch().await
+    };
     loop {
-        match store.check_schema().await {
-            Ok(()) => return Ok(true),
+        match ask().await {
+            Ok(epoch) => return Ok(Some(epoch)),
             Err(error) if error.is_unavailable() => warn!(error = %error, "waiting for Postgres"),
             Err(error) => return Err(error.into()),
         }
         if !patience.wait().await {
-            return Ok(false);
+            return Ok(None);
         }
     }
 }

@@ -10,7 +10,19 @@ use crate::app::TestApp;
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub calls: usize,
+    pub speech: Speech,
     pub problems: Vec<String>,
+}
+
+/// What was bought of speech, by the provider's ledger: a recording, an engine and its parameters are one thing.
+#[derive(Debug, Default)]
+pub struct Speech {
+    /// Different things that were bought.
+    pub bought: usize,
+    /// Purchases of something that had been bought, which somebody had decided on and which are counted.
+    pub decided: usize,
+    /// Purchases of something that had been bought, which nobody had decided on.
+    pub twice: usize,
 }
 
 /// Each query lists violations: a line of text per row.
@@ -45,7 +57,11 @@ const RULES: [(&str, &str); 11] = [
         "a reader's transcript is not of the final run",
         "select c.id::text || ' run ' || c.run_no || ' shows run ' || a.run_no from call_records c
          join call_artifacts a on a.call_id = c.id and a.artifact_type in ('NORMALIZED_TRANSCRIPT_JSON', 'ANALYSIS_JSON')
-         where c.status = 'COMPLETED' and a.run_no <> c.completed_run",
+         where c.status = 'COMPLETED' and a.run_no <> c.completed_run
+           -- A run whose analysis was skipped leaves the former one to readers.
+           and not (a.artifact_type = 'ANALYSIS_JSON' and exists (
+               select 1 from call_stages s where s.call_id = c.id and s.run_no = c.completed_run and s.stage = 'analysis'
+                   and s.skip_reason in ('disabled', 'provider_throttled')))",
     ),
     (
         "assembly ran twice in one run",
@@ -166,7 +182,12 @@ impl TestApp {
             };
             let key = (purchase.input.clone(), stage.to_owned());
             let allowed = 1 + decided.get(&key).unwrap_or(&0) + failed.get(&key).unwrap_or(&0);
-            if purchase.count as i64 > allowed {
+            let again = purchase.count.saturating_sub(1);
+            let twice = purchase.count.saturating_sub(usize::try_from(allowed).unwrap_or_default());
+            verdict.speech.bought += 1;
+            verdict.speech.twice += twice;
+            verdict.speech.decided += again - twice;
+            if twice > 0 {
                 verdict.problems.push(format!(
                     "bought {} times: {} of {}",
                     purchase.count, purchase.route, purchase.input

@@ -100,12 +100,16 @@ pub(super) async fn permission<S: EngineStage>(
             Ok(()) => begin().await?,
             // What is paid for, or on its way, is taken also from a provider that is not asked.
             Err(refused) => match found(cx, info, extra).await? {
-                Some(claim) => claim,
-                None => return Ok(refused),
+                Some(claim) if is_coming(&claim) => claim,
+                claim => {
+                    leave_unknown(cx, claim.as_ref()).await?;
+                    return Ok(refused);
+                }
             },
         },
     };
     if let Some(put_off) = put_off(cx, info, &claim, permit).await {
+        leave_unknown(cx, Some(&claim)).await?;
         return Ok(put_off);
     }
     if claim == JobClaim::Raced {
@@ -167,9 +171,18 @@ async fn put_off(
         return None;
     }
     let PutOff { wait, throttled } = through_gate(cx, info, permit).await.err()?;
-    // What was perhaps sent stays as it is.
     let job = if let JobClaim::Mine { id } = claim { Some(*id) } else { None };
     Some(Permission::PutOff { job, wait, throttled })
+}
+
+/// What was perhaps sent is settled when the provider is asked again, which may be never: the stage may go on
+/// without it. Until then the ledger says that nobody knows, not that somebody is sending it.
+async fn leave_unknown(cx: &StageContext<'_>, claim: Option<&JobClaim>) -> Result<(), StageError> {
+    if let Some(JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true }) = claim {
+        let end = JobEnd { id: *id, state: JobEndState::Unknown };
+        cx.deps.store.job_end(end, "provider_submit_unconfirmed").await?;
+    }
+    Ok(())
 }
 
 /// Asks the circuit and the gate.
@@ -204,17 +217,19 @@ async fn through_gate(
     Ok(())
 }
 
-/// A purchase that can serve without another request.
+/// The live purchase, whatever its state.
 async fn found(
     cx: &StageContext<'_>,
     info: &EngineInfo,
     extra: &str,
 ) -> Result<Option<JobClaim>, StageError> {
     let Some(intent) = intent_of(info, extra) else { return Ok(None) };
-    let found = cx.deps.store.job_found(cx.lease, &intent).await?;
-    Ok(found.filter(|claim| {
-        matches!(claim, JobClaim::Answered { .. } | JobClaim::Submitted(_) | JobClaim::InFlight { .. })
-    }))
+    Ok(cx.deps.store.job_found(cx.lease, &intent).await?)
+}
+
+/// Whether a purchase can serve without another request.
+const fn is_coming(claim: &JobClaim) -> bool {
+    matches!(claim, JobClaim::Answered { .. } | JobClaim::Submitted(_) | JobClaim::InFlight { .. })
 }
 
 impl Permission {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::{CallId, HintId};
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_store::{Advanced, Continuation, JobEndState, Lease, Setback, StageEvent, TokenState};
+use scryon_store::{Advanced, Continuation, JobEnd, JobEndState, Lease, Setback, StageEvent, TokenState};
 use tracing::{debug, info, warn};
 
 use super::{Shared, StageEntry, Step, event_of};
@@ -131,8 +131,7 @@ impl Shared {
             && let Some(done) = entry.stage.last_resort(cx, &error).await
         {
             if let Some(job) = error.job {
-                let ended = self.deps.store.job_end(job, error.code).await;
-                debug!(ok = ended.is_ok(), "recorded the end of a purchase");
+                self.purchase_ended(job, error.code).await;
             }
             return self.conclude(entry, cx, done, hint_id, started).await;
         }
@@ -167,6 +166,18 @@ impl Shared {
             job: error.job,
         };
         ("retry", self.apply_setback(cx.lease, &setback).await)
+    }
+
+    /// Records the end of a purchase that the stage goes on without, however long Postgres is away: nobody comes back to
+    /// it, and the ledger would say for ever that it is being sent.
+    async fn purchase_ended(&self, job: JobEnd, code: &'static str) {
+        let mut patience = Patience::new(&self.giving_up);
+        while let Err(error) = self.deps.store.job_end(job, code).await {
+            warn!(error = %error, "failed to record the end of a purchase");
+            if !patience.wait().await {
+                return;
+            }
+        }
     }
 
     async fn apply_setback(&self, lease: &Lease, setback: &Setback) -> Step {
