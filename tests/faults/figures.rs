@@ -11,10 +11,13 @@ use crate::support::{WORKERS, all_completed_within, app_for_real_workers, scale,
 
 const LATENCY: Duration = Duration::from_millis(150);
 /// Between two live uploads.
-const PACE: Duration = Duration::from_millis(60);
+const PACE: Duration = Duration::from_millis(200);
+/// Runs begun in a second: what two cores and programs that are not optimised do beside the live ones. The lane keeps
+/// slots and limits of providers free for live calls; cores are everybody's.
+const RATE: &str = "10";
 /// At full scale a live call may take this much longer beside others; a busy machine's few calls say less.
 const HARM: f64 = 1.2;
-const HARM_OF_FEW: f64 = 3.0;
+const HARM_OF_FEW: f64 = 5.0;
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// Uploads at a steady pace as long as `goes_on`.
@@ -49,17 +52,19 @@ async fn archive(app: &TestApp, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn live_calls_are_as_quick_beside_a_bulk_reprocess() {
     let old = scale("calls that are reprocessed", 300, 10_000);
-    let alone = scale("live calls before", 60, 1_000);
+    let alone = scale("live calls before", 50, 1_000);
     let (app, stack) = app_for_real_workers(TestOptions::default().latency(LATENCY)).await;
     let workers = join_all(WORKERS.map(|w| up(&stack, w.name, &[]))).await;
     archive(&app, old).await;
 
     let before = live_calls(&app, async |sent| sent < alone).await;
     all_completed_within(&app, old + before.len(), PATIENCE).await;
+    let quiet = times(&app, &before).await;
 
     let order = async {
         let mut command = scryon_command();
         command.envs(&app.settings).args(["reprocess", "--user", "local-dev", "--status", "COMPLETED"]);
+        command.args(["--rate", RATE]);
         assert!(command.output().await.expect("scryon runs").status.success());
     };
     let under_way =
@@ -75,7 +80,7 @@ async fn live_calls_are_as_quick_beside_a_bulk_reprocess() {
     let again = "select count(*) from call_records where completed_run = 2";
     let again = app.database.number(again).await as usize;
     assert_eq!(again, old + before.len(), "calls on their second run");
-    let (quiet, busy) = (times(&app, &before).await, times(&app, &meanwhile).await);
+    let busy = times(&app, &meanwhile).await;
     println!("from upload to COMPLETED alone: {quiet}; beside the reprocess of {again}: {busy}");
     let harm = busy.percentile(99).as_secs_f64() / quiet.percentile(99).as_secs_f64();
     println!("p99 beside it is {harm:.2} of p99 alone");

@@ -14,7 +14,7 @@ use crate::costs::{age, dollars};
 use crate::desk::Desk;
 use crate::output::{Failure, Output, text};
 
-/// Calls of one statement.
+/// Most calls of one statement.
 const BATCH: i64 = 200;
 const STATUSES: [&str; 3] = ["COMPLETED", "FAILED", "CANCELLED"];
 
@@ -100,7 +100,8 @@ pub(crate) async fn reprocess(
         let order = Operation::Reprocess {
             filter: filter.clone(),
             after,
-            limit: BATCH,
+            // Not more at once than in a second: the next batch waits until this one was due.
+            limit: BATCH.min(i64::from(arguments.rate)),
             force_paid: arguments.force_paid,
             analysis_only: arguments.analysis_only(),
         };
