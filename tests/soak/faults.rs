@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_testkit::{CallbackFault, Dice, Fault, Pair, Proxy, TestApp, Way, elapse, eventually};
+use scryon_testkit::{CallbackFault, Dice, Fault, Pair, Proxy, TestApp, Way, elapse, eventually_within};
 
 use crate::figures::Peace;
 use crate::programs::Programs;
 
 const ROUTES: [&str; 3] = ["transcribe", "pyannote.diarize", "analyze"];
 const LATE: Duration = Duration::from_secs(3);
+/// Programs that declare queues may be dead or frozen themselves.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What was done, how often.
 #[derive(Debug, Default)]
@@ -173,7 +175,9 @@ pub(crate) async fn on_servers(
 /// RabbitMQ 3.10 takes its time to elect leaders again; the next fault waits for it.
 async fn queues_back(app: &TestApp) {
     for (stage, lane) in StageKind::ALL.into_iter().flat_map(|s| Lane::ALL.map(|l| (s, l))) {
-        eventually("the queues to be back", || async { app.context.publisher.depth(stage, lane).await.ok() })
-            .await;
+        eventually_within(PATIENCE, "the queues to be back", || async {
+            app.context.publisher.depth(stage, lane).await.ok()
+        })
+        .await;
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Peace {
 }
 
 /// After a server is back its clients find it within this time.
-const AFTERMATH: Duration = Duration::from_secs(10);
+const AFTERMATH: Duration = Duration::from_secs(3);
 
 impl Peace {
     /// The time of `trouble`, and what follows from it, is no peace.

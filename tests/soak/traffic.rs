@@ -15,6 +15,11 @@ use crate::operators::{self, Operators};
 
 /// Between two uploads.
 const PACE: Duration = Duration::from_millis(105);
+/// Calls in flight above which nothing is uploaded: a machine that is busy with something else is not buried, and
+/// accepts less.
+const MOST: i64 = 500;
+/// Uploads between two looks at that.
+const LOOK: u32 = 20;
 /// Before a client asks again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Calls that are likely in flight.
@@ -99,7 +104,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) async fn load(app: Arc<TestApp>, traffic: Arc<Traffic>, mut dice: Dice, until: Instant) {
     let mut tasks = JoinSet::new();
     let mut next = tokio::time::Instant::now();
+    let mut count = 0u32;
     while Instant::now() < until {
+        count += 1;
+        if count.is_multiple_of(LOOK) && is_full(&app).await {
+            elapse(PAUSE).await;
+            next = tokio::time::Instant::now();
+            count -= 1;
+            continue;
+        }
         tasks.spawn(upload(traffic.clone(), dice.roll(2) == 0));
         let deed = operators::choose(&mut dice);
         if let (Some(deed), Some(id)) = (deed, traffic.one_of(&mut dice)) {
@@ -111,6 +124,12 @@ pub(crate) async fn load(app: Arc<TestApp>, traffic: Arc<Traffic>, mut dice: Dic
     while let Some(task) = tasks.join_next().await {
         task.unwrap();
     }
+}
+
+async fn is_full(app: &TestApp) -> bool {
+    let sql = "select count(*) from call_records where status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')";
+    let rows = operators::try_query(&app.database.url, sql, &[]).await;
+    rows.is_some_and(|rows| rows[0].get::<_, i64>(0) > MOST)
 }
 
 /// As a client should: again until there is an answer, under the same key where it has one. Without a key an
