@@ -123,15 +123,12 @@ pub(super) async fn permission<S: EngineStage>(
             Ok(Permission::Send(id))
         }
         JobClaim::Submitted(job) => Ok(Permission::Collect(job)),
-        JobClaim::Answered { id, result_ref, bytes, sha256 } => {
-            let object =
-                OutputObject { key: result_ref, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
-            match adopt(cx, object).await? {
-                Some(object) => {
-                    Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
-                }
-                None => rebuy(cx, info, extra, id, RebuyCause::Repair).await,
-            }
+        JobClaim::Answered { id, result_ref: key, bytes, sha256 } => {
+            let object = OutputObject { key, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
+            let Some(object) = adopt(cx, object).await? else {
+                return rebuy(cx, info, extra, id, RebuyCause::Repair).await;
+            };
+            Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
         }
         JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true } if info.idempotent => {
             if cx.deps.store.job_take_over(id, &cx.deps.owner).await? {
