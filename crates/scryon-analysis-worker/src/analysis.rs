@@ -17,7 +17,7 @@ use scryon_providers::{
     AnalysisEngine, AnalysisRequest, Answer, EngineInfo, ProviderError, analysis_engines, analysis_problems,
 };
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, run_engines};
-use scryon_runtime::serve::{WorkerKit, slots};
+use scryon_runtime::serve::{WorkerKit, fills_cores, slots};
 use scryon_runtime::switches::FLAG_ANALYSIS;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind, Switches};
 use scryon_store::{AnalysisEffects, JobIntent, StageEvent, StageOutput};
@@ -36,7 +36,7 @@ impl AnalysisStage {
     pub(crate) fn new(config: &Config, kit: &WorkerKit) -> Result<Self, ProgramError> {
         let http = &kit.http;
         let engines = analysis_engines(&config.engines, http).map_err(ProgramError::Setup)?;
-        let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
+        let fills_cores = fills_cores(engines.iter().map(|e| e.info()));
         Ok(Self {
             engines,
             enabled: config.engines.analysis_enabled,

@@ -18,7 +18,7 @@ use scryon_providers::{
 };
 use scryon_runtime::audio::StoredAudio;
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, is_over, run_engines};
-use scryon_runtime::serve::slots;
+use scryon_runtime::serve::{fills_cores, slots};
 use scryon_runtime::switches::FLAG_VOICE;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind, completed};
 use scryon_store::{JobIntent, StageEvent, StageOutput, SubmittedJob};
@@ -49,7 +49,7 @@ fn recording(cx: &StageContext<'_>) -> std::io::Result<StoredAudio> {
 impl DiarizationStage {
     pub(crate) fn new(config: &Config, http: &HttpClient) -> Result<Self, ProgramError> {
         let engines = diarization_engines(&config.engines, http).map_err(ProgramError::Setup)?;
-        let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
+        let fills_cores = fills_cores(engines.iter().map(|e| e.info()));
         Ok(Self {
             engines,
             voices: Voices::new(&config.voice),

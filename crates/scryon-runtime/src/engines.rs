@@ -19,6 +19,7 @@ use uuid::Uuid;
 use self::buying::{Permission, not_called_back, permission, reuse_prior};
 use crate::circuits::circuit_of;
 use crate::gate::Permit;
+use crate::serve::fills_cores;
 use crate::stage::{StageContext, StageDone, StageError, StageErrorKind, completed};
 
 /// How long to wait before looking for an answer that somebody else is getting.
@@ -29,6 +30,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
 /// How long to wait when no engine is available: the call is not failed for that.
 const NO_ENGINE: Duration = Duration::from_secs(30);
+/// How long a call keeps its lease while it waits for a core, and then comes again.
+const CORE_PATIENCE: Duration = Duration::from_secs(10);
+const NO_CORE: Duration = Duration::from_secs(5);
 /// Wait for storage that does not give a recording.
 const NO_AUDIO: Duration = Duration::from_secs(5);
 
@@ -186,7 +190,7 @@ pub async fn run_engines<S: EngineStage>(
                 return Ok(EngineEnd::Done(EngineDone { output: *output, document: None }));
             }
             Permission::LookAgain => return Ok(EngineEnd::Early(StageDone::wait(LOOK_AGAIN))),
-            Permission::Free => stage.ask(cx, index, None).await,
+            Permission::Free => ask_here(stage, cx, index).await,
             Permission::Send(job) => {
                 send(stage, cx, index, Ticket { job, answer_now: false }, permit.take()).await
             }
@@ -286,6 +290,25 @@ async fn pass_over<S: EngineStage>(
 /// Whether the provider has asked for a pause: by this answer, or by one before it.
 const fn is_throttling(error: &ProviderError) -> bool {
     matches!(error, ProviderError::Throttled { .. } | ProviderError::Paced { throttled: true, .. })
+}
+
+/// Asks an engine that costs nothing. Where it fills a core, and others of its stage wait for a provider, more calls may
+/// come to it at once than there are cores.
+async fn ask_here<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    index: usize,
+) -> Result<Asked<S::Document>, ProviderError> {
+    let infos = stage.engines();
+    if !infos[index].cpu_bound || fills_cores(infos.iter().copied()) {
+        return stage.ask(cx, index, None).await;
+    }
+    let turn = tokio::time::timeout(CORE_PATIENCE, cx.deps.cores.acquire()).await;
+    // Its row waits better than its lease, and another worker may have a core.
+    let Ok(Ok(_turn)) = turn else {
+        return Err(ProviderError::Paced { engine: infos[index].name, wait: NO_CORE, throttled: false });
+    };
+    stage.ask(cx, index, None).await
 }
 
 /// Sends a paid request. A job that the provider takes is written down before anything else happens.

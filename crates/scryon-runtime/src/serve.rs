@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use scryon_domain::stage::StageKind;
 use scryon_metrics::WorkerMetrics;
-use scryon_providers::HttpClient;
 use scryon_providers::media::Encoder;
+use scryon_providers::{EngineInfo, HttpClient};
+use tokio::sync::Semaphore;
 use tracing::info;
 
 use crate::circuits::Circuits;
@@ -31,6 +32,7 @@ impl WorkerKit {
             blobs: ctx.blobs.clone(),
             circuits: Circuits::new(ctx.store.clone(), metrics.clone()),
             encoder: Encoder::new(&ctx.config.audio),
+            cores: Arc::new(Semaphore::new(cores())),
             gates: Gates::new(ctx.config.engines.provider_rpm.clone(), metrics.clone()),
             metrics,
             switches: ctx.switches.clone(),
@@ -104,11 +106,22 @@ pub async fn work(ctx: Context, kit: WorkerKit, stages: Vec<Arc<dyn Stage>>) -> 
     Ok(())
 }
 
+/// Whether a stage's work is its own machine's alone. One engine that asks somebody else is enough that calls wait for that
+/// one side by side; those that fill cores have their turns then (see [`crate::engines`]).
+pub fn fills_cores<'a>(engines: impl IntoIterator<Item = &'a EngineInfo>) -> bool {
+    let mut engines = engines.into_iter().peekable();
+    engines.peek().is_some() && engines.all(|e| e.cpu_bound)
+}
+
 /// Slots of a stage: as configured, else one per core for work that fills cores, else `many`.
 pub fn slots(configured: u32, fills_cores: bool, many: usize) -> usize {
     match configured {
-        0 if fills_cores => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        0 if fills_cores => cores(),
         0 => many,
         n => n as usize,
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }

@@ -17,6 +17,7 @@ use scryon_store::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::circuits::Circuits;
 use crate::gate::Gates;
@@ -203,6 +204,8 @@ pub struct StageDeps {
     pub gates: Gates,
     /// For recordings that are larger than a provider takes.
     pub encoder: Encoder,
+    /// Turns of engines that fill a core, behind others that wait for a provider.
+    pub cores: Arc<Semaphore>,
     /// Named point at which a test build ends itself.
     pub crash_at: Option<Arc<str>>,
 }

@@ -16,7 +16,7 @@ use scryon_providers::{
 };
 use scryon_runtime::audio::{StoredAudio, StoredPieces};
 use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, run_engines};
-use scryon_runtime::serve::slots;
+use scryon_runtime::serve::{fills_cores, slots};
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError};
 use scryon_store::{JobIntent, SubmittedJob};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub(crate) struct Transcription {
 impl Transcription {
     pub(crate) fn new(config: &Config, http: &HttpClient) -> Result<Self, ProgramError> {
         let engines = transcription_engines(&config.engines, http).map_err(ProgramError::Setup)?;
-        let fills_cores = engines.iter().any(|e| e.info().cpu_bound);
+        let fills_cores = fills_cores(engines.iter().map(|e| e.info()));
         Ok(Self {
             engines,
             slots: slots(config.workers.transcription_slots.0, fills_cores, 600),

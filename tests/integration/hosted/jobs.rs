@@ -269,3 +269,28 @@ async fn a_submit_whose_answer_was_lost_is_settled_by_its_callback() {
     assert_eq!(transcript(&app, id).await["pipeline"]["diarizationProvider"], "pyannote");
     app.finish().await;
 }
+
+/// A provider that does not answer holds up nobody who does not ask it, also where an engine that fills a core stands
+/// behind it: there are as many slots as for any that is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_hang_hold_up_no_other_call() {
+    let app =
+        TestApp::start_with(TestOptions::hosted().set("SCRYON_DIARIZATION_ENGINES", "pyannote,channels"))
+            .await;
+    let hang = 2 * std::thread::available_parallelism().unwrap().get();
+    app.simulator.fail_next("pyannote.diarize", hang, Fault::Hold);
+    let mut ids = Vec::new();
+    for _ in 0..hang {
+        ids.push(app.client.upload(unique_wav()).await);
+    }
+    eventually("all of them at the provider", || async { (app.simulator.held() == hang).then_some(()) })
+        .await;
+    let quick = app.client.upload(unique_wav()).await;
+    assert_eq!(app.client.finished(quick).await["status"], "COMPLETED");
+    assert_eq!(app.simulator.held(), hang, "they hang still");
+    app.simulator.release();
+    for id in ids {
+        assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    }
+    app.finish().await;
+}
