@@ -21,6 +21,7 @@ mod keyless;
 mod manual;
 mod operators;
 mod privacy;
+mod probes;
 mod programs;
 mod providers;
 mod queue;

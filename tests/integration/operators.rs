@@ -95,6 +95,15 @@ async fn an_admins_key_opens_the_admin_surface_and_nobody_elses_does() {
     );
     assert_eq!(line["before"]["tenantId"], "acme");
     assert_eq!(log["totalPages"], 1);
+    // And by the command line, where a call that is not there keeps nobody else's.
+    let another = app.client.send(upload(&plain).header(guard.0, &guard.1).multipart(form())).await;
+    let another = another.body["callId"].as_str().unwrap().to_owned();
+    let delete = ["--direct", "calls", "delete", &id, &another, "--reason", "stuck", "--yes"];
+    let deleted = scryon(&app, &delete).await;
+    assert_eq!(deleted.status.code(), Some(65), "{}", String::from_utf8_lossy(&deleted.stderr));
+    assert_eq!(String::from_utf8_lossy(&deleted.stdout).trim(), format!("{another}  DELETED"));
+    let reason = "select reason from admin_audit_log where action = 'delete-call' order by id desc limit 1";
+    assert_eq!(app.database.sql(reason, &[]).await[0].get::<_, String>(0), "stuck");
     assert!(
         !log.to_string().contains(&admin[3..]) && !log.to_string().contains(&plain[3..]),
         "no key is kept"

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::web::Data;
-use scryon_store::KeyHolder;
+use scryon_config::hash_begin;
+use scryon_store::{CALLBACK, KeyHolder};
 use tracing::debug;
 
 use crate::App;
@@ -47,6 +48,12 @@ impl KeyUses {
         let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = if uses.len() < MOST { client(agent) } else { "other".to_owned() };
         *uses.entry((key, name)).or_default() += 1;
+    }
+
+    /// Counts a callback that this secret verified.
+    pub(crate) fn count_callback(&self, secret: &str, provider: &str) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *uses.entry((hash_begin(secret), format!("{CALLBACK}{provider}"))).or_default() += 1;
     }
 
     fn take(&self) -> Vec<(String, String, i32)> {

@@ -49,7 +49,7 @@ pub(crate) async fn pyannote(
     let (timestamp, signature) = (header("x-request-timestamp"), header("x-signature"));
     let verified =
         verify_pyannote(&app.webhook_secrets.pyannote, timestamp, signature, &body, Utc::now().timestamp());
-    app.verified("pyannote", verified)?;
+    app.verified("pyannote", &app.webhook_secrets.pyannote, verified)?;
     let Ok(job) = Uuid::try_parse(&path) else { return Ok(kept()) };
     let external_id = serde_json::from_slice::<Status>(&body).ok().and_then(|status| status.job_id);
     // It carries no result, it only makes us look: one of a former life does no harm.
@@ -117,9 +117,19 @@ fn kept() -> HttpResponse {
 }
 
 impl App {
-    fn verified(&self, provider: &'static str, verified: Result<(), Refused>) -> Result<(), ApiError> {
+    /// Counts which secret verified it: an old one is dropped when it is not used any more.
+    fn verified(
+        &self,
+        provider: &'static str,
+        secrets: &[String],
+        verified: Result<usize, Refused>,
+    ) -> Result<(), ApiError> {
         let outcome = match verified {
-            Ok(()) => return Ok(()),
+            Ok(place) => {
+                let secret = secrets.get(place).map(String::as_str).unwrap_or_default();
+                self.key_uses.count_callback(secret, provider);
+                return Ok(());
+            }
             Err(Refused::Signature) => "bad_signature",
             Err(Refused::Expired) => "expired",
         };
@@ -136,7 +146,7 @@ impl App {
         let verified = address.as_ref().map_or(Err(Refused::Signature), |address| {
             address.verify(engine, &self.webhook_secrets.ours, part("sig"), now)
         });
-        self.verified(engine, verified)?;
+        self.verified(engine, &self.webhook_secrets.ours, verified)?;
         let address = address.ok_or_else(ApiError::bad_signature)?;
         Ok(Job { id: address.job, of_the_past: address.epoch < self.epoch.get() })
     }

@@ -2,12 +2,68 @@
 
 use std::time::Duration;
 
+use clap::{Args, Subcommand};
+use scryon_domain::ids::CallId;
+use scryon_operations::Operation;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::api::Api;
+use crate::desk::Desk;
 use crate::output::{Failure, Output, text};
 
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Which calls are listed.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct CallsArguments {
+    #[command(subcommand)]
+    command: Option<CallsCommand>,
+    /// Only calls with this status.
+    #[arg(long)]
+    status: Option<String>,
+    /// Most calls to list.
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+}
+
+#[derive(Subcommand)]
+enum CallsCommand {
+    /// Delete calls of whatever tenant and all that belongs to them. There is no way back; it is audited.
+    Delete {
+        #[arg(required = true)]
+        ids: Vec<Uuid>,
+        /// Why, for those who read it later.
+        #[arg(long)]
+        reason: String,
+        /// It is meant.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
+}
+
+/// `scryon calls`.
+pub(crate) async fn calls(
+    api: impl FnOnce() -> Result<Api, Failure>,
+    desk: impl FnOnce() -> Result<Desk, Failure>,
+    output: &Output,
+    arguments: CallsArguments,
+) -> Result<u8, Failure> {
+    match arguments.command {
+        None => output.calls(&api()?.calls(arguments.status.as_deref(), arguments.limit).await?),
+        Some(CallsCommand::Delete { ids, reason, yes: _ }) => {
+            let desk = desk()?;
+            let delete = async |id: &str| {
+                let id = CallId(Uuid::try_parse(id).unwrap_or_default());
+                desk.order(Operation::DeleteCall { id, reason: reason.clone() }).await?;
+                Ok(json!({"id": id, "status": "DELETED"}))
+            };
+            let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            each(output, &ids, delete).await
+        }
+    }
+}
 
 /// What is done with each call of a list.
 #[derive(Debug, Clone, Copy)]
@@ -21,17 +77,25 @@ pub(crate) enum Order {
 /// Gives the order to each call. One that is refused does not keep it from the others; the last refusal decides
 /// the exit code.
 pub(crate) async fn order(api: &Api, output: &Output, order: Order, ids: &[String]) -> Result<u8, Failure> {
+    let give = async |id: &str| match order {
+        Order::Cancel => api.order(id, "cancel", None).await,
+        Order::Reprocess { force_paid } => {
+            api.order(id, "reprocess", Some(json!({ "forcePaid": force_paid }))).await
+        }
+        Order::Reanalyze => api.order(id, "reanalyze", None).await,
+        Order::Delete => api.delete(id).await.map(|()| json!({"id": id, "status": "DELETED"})),
+    };
+    each(output, ids, give).await
+}
+
+async fn each(
+    output: &Output,
+    ids: &[String],
+    order: impl AsyncFn(&str) -> Result<Value, Failure>,
+) -> Result<u8, Failure> {
     let mut refused = None;
     for id in ids {
-        let done = match order {
-            Order::Cancel => api.order(id, "cancel", None).await,
-            Order::Reprocess { force_paid } => {
-                api.order(id, "reprocess", Some(json!({ "forcePaid": force_paid }))).await
-            }
-            Order::Reanalyze => api.order(id, "reanalyze", None).await,
-            Order::Delete => api.delete(id).await.map(|()| json!({"id": id, "status": "DELETED"})),
-        };
-        match done {
+        match order(id).await {
             Ok(call) if output.is_json() => output.line(&call.to_string())?,
             Ok(call) => output.line(&format!("{id}  {}", text(&call["status"])))?,
             Err(failure) => {

@@ -13,6 +13,7 @@ mod hold;
 mod operators;
 mod output;
 mod postgres;
+mod probe;
 mod provider;
 mod reprocess;
 mod restore;
@@ -80,15 +81,8 @@ enum Command {
     },
     /// Upload recordings.
     Upload(upload::UploadArguments),
-    /// List calls, newest first.
-    Calls {
-        /// Only calls with this status.
-        #[arg(long)]
-        status: Option<String>,
-        /// Most calls to list.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-    },
+    /// List calls, newest first; with `delete` delete calls of whatever tenant, as an operator.
+    Calls(controls::CallsArguments),
     /// Show one call and its stages.
     Show { id: String },
     /// End the work on calls.
@@ -136,6 +130,8 @@ enum Command {
     Runbook(runbook::RunbookArguments),
     #[command(flatten)]
     Operator(OperatorCommand),
+    /// Send a recording of our own the whole way, as the tenant `canary`: exit code 0 when every step was done in time.
+    Probe(probe::ProbeArguments),
     /// Keep everything: while a hold is on nothing is deleted from storage or by its age (database, DATABASE_URL).
     #[command(subcommand)]
     Hold(hold::HoldCommand),
@@ -222,7 +218,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Dev { .. } => Ok(0),
         Command::Migrate { down } => migrate(&output, down).await,
         Command::Upload(arguments) => upload::upload(&api()?, &output, arguments).await,
-        Command::Calls { status, limit } => output.calls(&api()?.calls(status.as_deref(), limit).await?),
+        Command::Calls(arguments) => controls::calls(api, desk, &output, arguments).await,
         Command::Show { id } => output.call(&api()?.call(&id).await?),
         Command::Transcript { id, format } => {
             let form = if cli.json { TranscriptForm::Json } else { format };
@@ -236,6 +232,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Events { id, follow } => controls::events(&api()?, &output, &id, follow).await,
         Command::Runbook(arguments) => runbook::runbook(&output, arguments).await,
         Command::Operator(command) => operators::operate(&desk()?, &output, command).await,
+        Command::Probe(arguments) => probe::probe(api()?, desk()?, &output, arguments).await,
         Command::Costs(arguments) => costs::costs(api, &output, arguments).await,
         Command::Provider(command) => provider::provider(desk, &output, command).await,
         Command::Hold(command) => hold::hold(&output, command).await,

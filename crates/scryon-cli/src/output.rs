@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// An end that is no success.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    code: u8,
+    pub(crate) code: u8,
     pub(crate) message: String,
 }
 

@@ -21,6 +21,8 @@ settings! {
         api_keys: SecretList = "SCRYON_API_KEY", "", secret;
         /// Key of a tenant with the scope `admin`. The command line sends it with operators' orders; programs do not use it.
         admin_key: Secret = "SCRYON_ADMIN_KEY", "", secret;
+        /// Key of the tenant `canary`, for `scryon probe`; without it each probe makes one and ends it. Programs do not use it.
+        probe_key: Secret = "SCRYON_PROBE_KEY", "", secret;
         /// Largest recording.
         max_file_size: ByteSize = "MAX_FILE_SIZE", "50MB";
         /// Largest request: the recording and its metadata.

@@ -43,17 +43,22 @@ impl CallbackAddress {
         )
     }
 
-    /// Whether one of the secrets made this signature, and it still holds. Every secret is tried, in constant time.
-    pub fn verify(&self, engine: &str, secrets: &[String], signature: &str, now: i64) -> Result<(), Refused> {
+    /// Which of the secrets made this signature, where it still holds. Every secret is tried, each in constant time.
+    pub fn verify(
+        &self,
+        engine: &str,
+        secrets: &[String],
+        signature: &str,
+        now: i64,
+    ) -> Result<usize, Refused> {
         let Ok(signature) = hex::decode(signature) else { return Err(Refused::Signature) };
-        let ours = secrets
-            .iter()
-            .fold(false, |ours, secret| ours | self.mac(engine, secret).verify_slice(&signature).is_ok());
-        match (ours, now <= self.expires) {
-            (false, _) => Err(Refused::Signature),
-            (true, false) => Err(Refused::Expired),
-            (true, true) => Ok(()),
+        let mut signer = None;
+        for (place, secret) in secrets.iter().enumerate() {
+            if self.mac(engine, secret).verify_slice(&signature).is_ok() {
+                signer = Some(place);
+            }
         }
+        signer.ok_or(Refused::Signature).and_then(|place| within(now <= self.expires, place))
     }
 
     fn mac(&self, engine: &str, secret: &str) -> Hmac<Sha256> {
@@ -71,38 +76,41 @@ impl CallbackAddress {
     }
 }
 
+fn within(time: bool, place: usize) -> Result<usize, Refused> {
+    if time { Ok(place) } else { Err(Refused::Expired) }
+}
+
 /// Seconds by which the time of a signed message may differ from ours.
 pub const SIGNATURE_AGE: i64 = 300;
 
 /// pyannoteAI's signature: HMAC-SHA256 over `v0:`, the timestamp, `:` and the raw body, as hex or base64 (its
-/// documentation says the one and shows the other).
+/// documentation says the one and shows the other). Gives which of the secrets it was made with.
 pub fn verify_pyannote(
     secrets: &[String],
     timestamp: &str,
     signature: &str,
     body: &[u8],
     now: i64,
-) -> Result<(), Refused> {
+) -> Result<usize, Refused> {
     let Ok(sent) = timestamp.trim().parse::<i64>() else { return Err(Refused::Signature) };
     let signature = signature.trim();
     let forms: Vec<Vec<u8>> =
         [hex::decode(signature).ok(), unbase64(signature)].into_iter().flatten().collect();
-    let mut ours = false;
-    for secret in secrets {
+    let mut signer = None;
+    for (place, secret) in secrets.iter().enumerate() {
         for form in &forms {
             let mut mac = keyed(secret);
             mac.update(b"v0:");
             mac.update(timestamp.trim().as_bytes());
             mac.update(b":");
             mac.update(body);
-            ours |= mac.verify_slice(form).is_ok();
+            if mac.verify_slice(form).is_ok() {
+                signer = Some(place);
+            }
         }
     }
-    match (ours, sent.abs_diff(now) <= SIGNATURE_AGE.unsigned_abs()) {
-        (false, _) => Err(Refused::Signature),
-        (true, false) => Err(Refused::Expired),
-        (true, true) => Ok(()),
-    }
+    let in_time = sent.abs_diff(now) <= SIGNATURE_AGE.unsigned_abs();
+    signer.ok_or(Refused::Signature).and_then(|place| within(in_time, place))
 }
 
 /// A key of any length is a key (RFC 2104).
@@ -153,7 +161,7 @@ mod tests {
     fn an_address_holds_for_its_job_and_time_under_any_of_the_secrets() {
         let (address, now) = (address(), 1_789_000_000);
         let sig = signature(&address, "old");
-        assert_eq!(address.verify("lemonfox", &secrets(&["new", "old"]), &sig, now), Ok(()));
+        assert_eq!(address.verify("lemonfox", &secrets(&["new", "old"]), &sig, now), Ok(1));
         assert_eq!(
             address.verify("lemonfox", &secrets(&["new"]), &sig, now),
             Err(Refused::Signature),
@@ -201,7 +209,7 @@ mod tests {
         let text = second.signed("lemonfox", "s");
         assert!(text.contains("&exp=1789000000&ep=2&sig="), "{text}");
         let sig = signature(&second, "s");
-        assert_eq!(second.verify("lemonfox", &secrets(&["s"]), &sig, 0), Ok(()));
+        assert_eq!(second.verify("lemonfox", &secrets(&["s"]), &sig, 0), Ok(0));
         assert_eq!(address.verify("lemonfox", &secrets(&["s"]), &sig, 0), Err(Refused::Signature));
     }
 
@@ -216,8 +224,8 @@ mod tests {
             verify_pyannote(&secrets(&["before", secret]), "1789000000", sig, body, now)
         };
         for sig in [hex, base64] {
-            assert_eq!(verify(secret, sig, body, at), Ok(()));
-            assert_eq!(verify(secret, sig, body, at + 300), Ok(()));
+            assert_eq!(verify(secret, sig, body, at), Ok(1));
+            assert_eq!(verify(secret, sig, body, at + 300), Ok(1));
             assert_eq!(verify(secret, sig, body, at + 301), Err(Refused::Expired));
             assert_eq!(verify(secret, sig, body, at - 301), Err(Refused::Expired));
             assert_eq!(verify("another", sig, body, at), Err(Refused::Signature));

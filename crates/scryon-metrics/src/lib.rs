@@ -249,6 +249,10 @@ catalogue! {
         restore_rpo: Gauge = "scryon_restore_rpo_seconds" [];
         /// Of the last restore: seconds that it took.
         restore_rto: Gauge = "scryon_restore_rto_seconds" [];
+        /// Unix seconds of the last probe that passed (`scryon probe`); 0 while there is none.
+        probe_passed: Gauge = "scryon_probe_last_success_timestamp_seconds" [];
+        /// Seconds from upload to analysis of that probe.
+        probe_seconds: Gauge = "scryon_probe_duration_seconds" [];
         /// Calls that came into the search index, or came into it again.
         search_indexed: IntCounter = "scryon_search_calls_indexed_total" [];
         /// Calls that got embeddings; 0 while they are off.

@@ -19,14 +19,18 @@ pub fn key_hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// A key nobody has. Each version 4 UUID brings 122 random bits from the system.
 pub(crate) fn fresh_key() -> String {
+    format!("{PREFIX}{}", fresh_secret())
+}
+
+/// 64 hex digits nobody has. Each version 4 UUID brings 122 random bits from the system.
+pub fn fresh_secret() -> String {
     let random = Sha256::new()
         .chain_update(Uuid::new_v4().as_bytes())
         .chain_update(Uuid::new_v4().as_bytes())
         .chain_update(Uuid::new_v4().as_bytes())
         .finalize();
-    format!("{PREFIX}{}", hex::encode(random))
+    hex::encode(random)
 }
 
 #[cfg(test)]

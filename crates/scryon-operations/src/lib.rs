@@ -5,6 +5,7 @@
 mod keys;
 mod orders;
 mod reading;
+mod secrets;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use keys::{ADMIN, is_key, key_hash};
+pub use keys::{ADMIN, fresh_secret, is_key, key_hash};
 
 /// Who orders.
 #[derive(Debug, Clone)]
@@ -84,6 +85,15 @@ pub enum Operation {
     RevokeKey {
         id: Uuid,
         reason: String,
+    },
+    /// Secrets by the beginnings of their hashes: which program has which, what each verified, what is still awaited.
+    Secrets {},
+    /// How a probe ended. `steps`: name to seconds from its beginning; `failedStep`: the one that was not done.
+    NoteProbe {
+        seconds: f64,
+        #[serde(default)]
+        failed_step: Option<String>,
+        steps: Value,
     },
     /// The slow sweeps, now.
     Sweep {},

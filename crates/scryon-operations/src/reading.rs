@@ -1,10 +1,12 @@
-//! Questions: they change nothing and are not audited.
+//! Questions, and notes of probes: they change nothing that anybody runs with and are not audited.
+
+use std::time::Duration;
 
 use chrono::Utc;
-use scryon_store::Store;
+use scryon_store::{CALLBACK, Store};
 use serde_json::{Value, json};
 
-use crate::{Operation, OperationError};
+use crate::{Operation, OperationError, secrets};
 
 /// Most lines of a list.
 const MOST: i64 = 1000;
@@ -13,7 +15,19 @@ const MOST: i64 = 1000;
 pub(crate) async fn answer(operation: &Operation, store: &Store) -> Result<Option<Value>, OperationError> {
     Ok(Some(match operation {
         Operation::Switches {} => json!({"switches": store.switches().await?}),
-        Operation::Keys {} => json!({"keys": store.keys().await?, "uses": store.key_uses().await?}),
+        Operation::Keys {} => {
+            let mut uses = store.key_uses().await?;
+            uses.retain(|used| !used.client.starts_with(CALLBACK));
+            json!({"keys": store.keys().await?, "uses": uses})
+        }
+        Operation::Secrets {} => secrets::secrets(store).await?,
+        // It changes nothing of the installation: every probe in the audit log would hide what people did.
+        Operation::NoteProbe { seconds, failed_step, steps } => {
+            let took = Duration::try_from_secs_f64(*seconds)
+                .map_err(|_| OperationError::Invalid("seconds is no duration".to_owned()))?;
+            store.probe_note(took, failed_step.as_deref(), steps.clone()).await?;
+            json!({"noted": true})
+        }
         Operation::SweepState {} => json!(store.sweep_state().await?),
         Operation::Stuck {} => json!({"calls": store.calls_stuck(MOST).await?}),
         Operation::DeadLetters {} => json!({"letters": store.dead_letters(MOST).await?}),

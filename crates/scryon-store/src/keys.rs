@@ -35,7 +35,10 @@ pub struct ApiKey {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// How often a key was used by one kind of client.
+/// What uses of a webhook secret have before the provider's name in place of a client.
+pub const CALLBACK: &str = "callback:";
+
+/// How often a key was used by one kind of client, or a webhook secret by callbacks of one provider.
 #[derive(Debug, Clone, Serialize, diesel::QueryableByName)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyUse {

@@ -26,6 +26,7 @@ mod lease;
 mod migrate;
 mod orphans;
 mod outcome;
+mod probes;
 mod restore;
 mod retention;
 mod search;
@@ -57,11 +58,12 @@ pub use heartbeat::HeldLease;
 pub use holds::{Hold, HoldKind};
 pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState};
 pub use jobs::{Purchase, RebuyCause};
-pub use keys::{ApiKey, KeyHolder, KeyUse};
+pub use keys::{ApiKey, CALLBACK, KeyHolder, KeyUse};
 pub use lease::{
     AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow, SubmittedJob,
 };
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
+pub use probes::{AwaitedCallbacks, LastStart};
 pub use restore::{DatabaseFacts, RestoreEnd, SafetyFigures, TargetFacts, Unrecorded, UnstoredUser};
 pub use retention::{Aged, Tombstone};
 pub use search::{

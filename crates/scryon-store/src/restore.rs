@@ -33,7 +33,7 @@ pub struct UnstoredUser {
     pub external_user_id: String,
 }
 
-/// What dashboards show of holds, backups and restores.
+/// What dashboards show of holds, backups, restores and probes.
 #[derive(Debug, Clone, diesel::QueryableByName)]
 pub struct SafetyFigures {
     #[diesel(sql_type = diesel::sql_types::Array<Text>)]
@@ -48,6 +48,11 @@ pub struct SafetyFigures {
     pub rpo: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
     pub rto: Option<f64>,
+    /// Unix seconds of the last probe that passed, and how long that took.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub probe_passed: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub probe_seconds: Option<f64>,
 }
 
 const FIGURES: &str = "select array(select kind from holds) as holds,
@@ -55,7 +60,9 @@ const FIGURES: &str = "select array(select kind from holds) as holds,
          (select epoch from restore_epoch) as epoch,
          (select extract(epoch from now() - max(snapshot_at))::float8 from backups) as backup_age,
          (select rpo_seconds from restores order by epoch desc limit 1) as rpo,
-         (select rto_seconds from restores order by epoch desc limit 1) as rto";
+         (select rto_seconds from restores order by epoch desc limit 1) as rto,
+         (select extract(epoch from at)::float8 from probes where failed_step is null order by at desc limit 1) as probe_passed,
+         (select seconds from probes where failed_step is null order by at desc limit 1) as probe_seconds";
 
 /// What a backup is called, and what it is of.
 #[derive(Debug, Clone, Serialize, diesel::QueryableByName)]

@@ -99,6 +99,8 @@ async fn figures(sweeper: &Sweeper) -> Result<(), StoreError> {
     metrics.backup_age.set(figures.backup_age.unwrap_or(-1.0));
     metrics.restore_rpo.set(figures.rpo.unwrap_or_default());
     metrics.restore_rto.set(figures.rto.unwrap_or_default());
+    metrics.probe_passed.set(figures.probe_passed.unwrap_or_default());
+    metrics.probe_seconds.set(figures.probe_seconds.unwrap_or_default());
     Ok(())
 }
 

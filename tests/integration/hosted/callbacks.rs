@@ -132,6 +132,27 @@ async fn restart_with(app: &mut TestApp, secrets: &str) {
 }
 
 /// Jobs are on their way when the secrets change: what the old one signed is taken as long as it is named, and no longer.
+/// Operators see which secret verified what, and that an old one is awaited by nothing any more.
+async fn verified_by(app: &TestApp, expected: &[(&str, &str)]) {
+    eventually("the secrets' uses", || async {
+        let (_, seen) = crate::holds::scryon(app, &["--direct", "secrets", "list"]).await;
+        let seen = seen["callbacks"].as_array()?.clone();
+        let found = |(secret, provider): &(&str, &str)| {
+            let hash = scryon_config::hash_begin(secret);
+            seen.iter().any(|used| {
+                used["secret"] == hash.as_str() && used["provider"] == *provider && used["uses"] == 1
+            })
+        };
+        expected.iter().all(found).then_some(())
+    })
+    .await;
+    let (code, seen) = crate::holds::scryon(app, &["--direct", "secrets", "list"]).await;
+    assert_eq!((code, seen["awaited"].as_array().map(Vec::len)), (0, Some(0)), "{seen}");
+    assert_eq!(seen["callbacks"].as_array().map(Vec::len), Some(expected.len()), "{seen}");
+    let (_, keys) = crate::holds::scryon(app, &["--direct", "keys", "list"]).await;
+    assert_eq!(keys["uses"].as_array().map(Vec::len), Some(0), "a webhook's secret is no key: {keys}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_changed_while_jobs_are_on_their_way() {
     let mut app = TestApp::start_with(called_back()).await;
@@ -155,6 +176,7 @@ async fn secrets_are_changed_while_jobs_are_on_their_way() {
     assert_eq!(post(&app, &old).await, 204, "signed before, taken after");
     assert_eq!(webhook(&app, voices_job, &body, "the-next-one", 0).await.status, 204);
     assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    verified_by(&app, &[(SANDBOX_SECRET, "lemonfox"), ("the-next-one", "pyannote")]).await;
     let transcript = transcript(&app, id).await;
     assert!(transcript["cleanText"].as_str().unwrap().contains("planted words"), "{transcript}");
     assert_eq!(transcript["pipeline"]["diarizationProvider"], "pyannote");

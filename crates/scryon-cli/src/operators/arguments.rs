@@ -62,6 +62,10 @@ pub(crate) enum OperatorCommand {
     /// See who uses which key; make and end keys of tenants.
     #[command(subcommand)]
     Keys(KeyCommand),
+    /// See which program runs with which secret (by the beginnings of their hashes), what each still verifies and what is
+    /// awaited; make a new one.
+    #[command(subcommand)]
+    Secrets(SecretCommand),
     /// Run the slow sweeps now (expired audio, objects of deleted calls, stale calls) and print what they did.
     Sweep,
     /// List calls that nobody will go on with by themselves, and what to do.
@@ -170,6 +174,13 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SecretCommand {
+    List,
+    /// Print a new secret, once; it is kept nowhere. Put it in front of the old one in the setting's list.
+    New,
 }
 
 #[derive(Subcommand)]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod print;
+mod secrets;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(crate) async fn operate(desk: &Desk, output: &Output, command: OperatorComma
         OperatorCommand::Switches => switched(output, &desk.order(Operation::Switches {}).await?),
         OperatorCommand::Flags(command) => flags(desk, output, command).await,
         OperatorCommand::Keys(command) => keys(desk, output, command).await,
+        OperatorCommand::Secrets(command) => secrets::secrets(desk, output, command).await,
         OperatorCommand::Sweep => sweep(desk, output).await,
         OperatorCommand::Stuck => {
             let answer = desk.order(Operation::Stuck {}).await?;
