@@ -158,6 +158,13 @@ epmd_stop() { . "$state/$1.ctl"; [ ! -x /usr/bin/epmd ] || ERL_EPMD_PORT=$MQ_EPM
 write_env() { # NAME KIND DATABASE_URL AMQP_URL
   printf "SERVICES_KIND='%s'\nDATABASE_URL='%s'\nAMQP_URL='%s'\n" "$2" "$3" "$4" >"$state/$1.env"
 }
+leftovers() { # NAME: of a clone in this place that was deleted without `down`; its servers hold other ports
+  [ -d "$pg_home/$1" ] || [ -d "$mq_home/$1" ] || return 0
+  say "removing what a deleted clone left of the pair $1"
+  pg_stop "$1" immediate
+  mq_stop "$1" KILL
+  rm -rf "${pg_home:?}/$1" "${mq_home:?}/$1"
+}
 own_debian() { # NAME WANT_PG WANT_MQ
   local want=()
   [ "$2" = 0 ] || want+=(postgresql-15 postgresql-client-15)
@@ -165,6 +172,7 @@ own_debian() { # NAME WANT_PG WANT_MQ
   if [ "$2" = 1 ] && [ -n "$(pg_bin)" ]; then want=("${want[@]/postgresql-15}"); want=("${want[@]/postgresql-client-15}"); fi
   apt_install $(printf '%s\n' "${want[@]}" | grep .) || return 1
   if [ ! -f "$state/$1.ctl" ]; then
+    leftovers "$1"
     local base=$((21000 + 16#${clone_id:0:3} % 2000 * 4)) # below the ephemeral ports
     { echo "PG_PORT=$(free_port $base)"; } >"$state/$1.ctl"
     echo "MQ_PORT=$(free_port $((base + 1)))" >>"$state/$1.ctl"

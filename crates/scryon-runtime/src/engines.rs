@@ -16,6 +16,7 @@ use serde_json::Value;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+pub use self::buying::leave_unasked;
 use self::buying::{Permission, not_called_back, permission, reuse_prior};
 use crate::circuits::circuit_of;
 use crate::gate::Permit;

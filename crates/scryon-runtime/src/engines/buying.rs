@@ -182,6 +182,19 @@ async fn leave_unknown(cx: &StageContext<'_>, claim: Option<&JobClaim>) -> Resul
     Ok(())
 }
 
+/// Ends the purchase that the claim recorded, where the stage does not ask after all: an operator's word came between the
+/// two. What an earlier attempt had perhaps sent stays unknown.
+pub async fn leave_unasked(cx: &StageContext<'_>) -> Result<(), StageError> {
+    match &cx.lease.job {
+        Some(JobClaim::Mine { id }) => {
+            let end = JobEnd { id: *id, state: JobEndState::Failed };
+            cx.deps.store.job_end(end, "not_asked").await?;
+            Ok(())
+        }
+        claim => leave_unknown(cx, claim.as_ref()).await,
+    }
+}
+
 /// Asks the circuit and the gate.
 async fn admitted(
     cx: &StageContext<'_>,
