@@ -3,7 +3,9 @@
 use std::process::Output;
 
 use reqwest::Method;
-use scryon_testkit::{Answer, Parts, TestApp, TestOptions, eventually, scryon_command, unique_wav};
+use scryon_testkit::{
+    Answer, Database, Fault, Parts, TestApp, TestOptions, eventually, scryon_command, unique_wav,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -285,6 +287,25 @@ async fn uploads_above_an_operators_limit_are_refused_and_leave_nothing() {
         scryon_testkit::objects(app.storage.path()).iter().filter(|o| o.contains("/audio.")).count();
     assert_eq!(recordings as i64, calls, "nothing of a refused one is kept");
     app.stop_and_clean().await;
+}
+
+/// The worker that was asking hands its work back, and the next one does not ask: nobody comes back to the purchase.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_that_was_under_way_when_the_analysis_was_switched_off_is_not_left_open() {
+    let mut app = TestApp::start_with(TestOptions::default().set("SCRYON_DRAIN_SECONDS", "3")).await;
+    app.simulator.fail_next("analyze", 1, Fault::Hold);
+    let id = app.client.upload(unique_wav()).await;
+    eventually("the request at the provider", || async { (app.simulator.held() == 1).then_some(()) }).await;
+    done(&app, &["--direct", "flags", "set", "analysis", "off", "--reason", "model answers nonsense"]).await;
+    app.stop_programs().await;
+    let database = Database { url: app.database.url.clone(), schema: app.database.schema.clone() };
+    app.start_again(database, Parts::ALL).await;
+    assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    assert_eq!(stage(&app, id, "analysis").await["skipReason"], "disabled");
+    let state = "select state from provider_jobs where stage = 'analysis'";
+    assert_eq!(app.database.sql(state, &[]).await[0].get::<_, String>(0), "unknown", "it was perhaps bought");
+    app.simulator.release();
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -197,7 +197,8 @@ impl Stage for AnalysisStage {
 
     async fn run(&self, cx: &StageContext<'_>) -> Result<StageDone, StageError> {
         if !self.is_enabled() {
-            leave_unasked(cx).await?;
+            let infos: Vec<_> = self.engines.iter().map(|e| e.info()).collect();
+            leave_unasked(cx, &infos, &run_params(cx.lease.call_id, cx.lease.run_no)).await?;
             let output = StageOutput { skipped: Some(SkipReason::Disabled), ..StageOutput::default() };
             return Ok(StageDone::Analysis { output, effects: Box::default() });
         }

@@ -182,17 +182,23 @@ async fn leave_unknown(cx: &StageContext<'_>, claim: Option<&JobClaim>) -> Resul
     Ok(())
 }
 
-/// Ends the purchase that the claim recorded, where the stage does not ask after all: an operator's word came between the
-/// two. What an earlier attempt had perhaps sent stays unknown.
-pub async fn leave_unasked(cx: &StageContext<'_>) -> Result<(), StageError> {
-    match &cx.lease.job {
-        Some(JobClaim::Mine { id }) => {
-            let end = JobEnd { id: *id, state: JobEndState::Failed };
-            cx.deps.store.job_end(end, "not_asked").await?;
-            Ok(())
-        }
-        claim => leave_unknown(cx, claim.as_ref()).await,
+/// Ends open purchases of a stage that does not ask, because an operator has said so meanwhile: one that came with the
+/// claim was not sent; one that an earlier attempt had perhaps sent is nobody's to find out about any more.
+pub async fn leave_unasked(
+    cx: &StageContext<'_>,
+    infos: &[&EngineInfo],
+    extra: &str,
+) -> Result<(), StageError> {
+    if let Some(JobClaim::Mine { id }) = &cx.lease.job {
+        let end = JobEnd { id: *id, state: JobEndState::Failed };
+        cx.deps.store.job_end(end, "not_asked").await?;
+        return Ok(());
     }
+    for info in infos {
+        let claim = found(cx, info, extra).await?;
+        leave_unknown(cx, claim.as_ref()).await?;
+    }
+    Ok(())
 }
 
 /// Asks the circuit and the gate.
