@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use scryon_config::entries;
 use scryon_store::{CALLBACK, LastStart, Store, StoreError};
 use serde_json::{Value, json};
@@ -28,20 +27,21 @@ pub(crate) async fn secrets(store: &Store) -> Result<Value, StoreError> {
 
 /// One line per setting and value: programs that were last started with different ones are seen to differ.
 fn settings(starts: &[LastStart]) -> Vec<Value> {
-    let mut found: BTreeMap<(&str, &str), (Vec<&str>, DateTime<Utc>)> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, &str), Vec<&LastStart>> = BTreeMap::new();
     for start in starts {
         for entry in entries().filter(|entry| entry.secret) {
-            let Some(value) = start.settings[entry.name].as_str() else { continue };
-            let (programs, since) = found.entry((entry.name, value)).or_insert((Vec::new(), start.at));
-            programs.push(&start.program);
-            *since = start.at.min(*since);
+            if let Some(value) = start.settings[entry.name].as_str() {
+                found.entry((entry.name, value)).or_default().push(start);
+            }
         }
     }
-    let line = |((name, value), (programs, since)): ((&str, &str), (Vec<&str>, DateTime<Utc>))| {
+    let lines = found.into_iter().map(|((name, value), starts)| {
         let hashes: Vec<&str> = value.split(',').collect();
+        let programs: Vec<&str> = starts.iter().map(|s| s.program.as_str()).collect();
+        let since = starts.iter().map(|s| s.at).min();
         json!({"name": name, "hashes": hashes, "programs": programs, "since": since})
-    };
-    found.into_iter().map(line).collect()
+    });
+    lines.collect()
 }
 
 #[cfg(test)]
