@@ -31,3 +31,8 @@ create constraint trigger call_records_canary_accepted after insert on call_reco
 create constraint trigger call_records_canary_ended after update of status on call_records deferrable initially deferred
     for each row when (new.tenant_id = 'canary' and new.status in ('COMPLETED', 'FAILED') and new.status is distinct from old.status)
     execute function canary_not_counted();
+
+-- A voice profile and a question are bought for no call. The answer of either serves nobody else.
+alter table provider_jobs alter column call_id drop not null;
+create index provider_jobs_of_no_call on provider_jobs (created_at) where call_id is null;
+alter table provider_jobs add constraint provider_jobs_live_is_of_a_call check (call_id is not null or not live);

@@ -26,6 +26,7 @@ mod lease;
 mod migrate;
 mod orphans;
 mod outcome;
+mod own_purchases;
 mod probes;
 mod restore;
 mod retention;
@@ -63,6 +64,7 @@ pub use lease::{
     AudioObject, CallFacts, JobClaim, JobIntent, Lease, StageInputs, StageOutputRow, SubmittedJob,
 };
 pub use outcome::{JobEnd, JobEndState, Setback, TokenState};
+pub use own_purchases::{OwnPurchase, OwnPurchaseEnd};
 pub use probes::{AwaitedCallbacks, LastStart};
 pub use restore::{DatabaseFacts, RestoreEnd, SafetyFigures, TargetFacts, Unrecorded, UnstoredUser};
 pub use retention::{Aged, Tombstone};

@@ -60,6 +60,11 @@ async fn a_call_is_found_by_what_it_means_and_bought_for_that_once() {
     // A question that was asked before is not bought again.
     assert_eq!(ids(&app, QUESTION).await, [one]);
     assert_eq!(bought(&app), 3);
+    let asked = "select state, call_id is null and not live, billed_cost is not null, units > 0 from provider_jobs where stage = 'question'";
+    let asked = app.database.sql(asked, &[]).await;
+    assert_eq!(asked.len(), 1, "the ledger has it, too, once");
+    assert_eq!(asked[0].get::<_, &str>(0), "succeeded");
+    assert!((1..4).all(|n| asked[0].get::<_, Option<bool>>(n) == Some(true)));
     // Neither is a call that has not changed.
     let backfill = app.client.send(app.client.request(Method::POST, "/api/calls/search/backfill")).await;
     assert_eq!(backfill.body, json!({"queued": 2, "embeddingEnabled": true}));

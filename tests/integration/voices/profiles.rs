@@ -40,6 +40,7 @@ async fn a_profile_is_made_shown_made_anew_and_deleted() {
     );
     assert_ne!(again.body["id"], made.body["id"]);
     assert_eq!(bought(&app), 2);
+    assert_eq!(ledger(&app).await, ["succeeded", "succeeded"]);
     let rows = "select count(*) from user_voice_profiles";
     assert_eq!(app.database.number(rows).await, 1);
     for expected in ["scryon_voice_profile_created_total 2", "scryon_voice_profile_deleted_total 0"] {
@@ -52,6 +53,12 @@ async fn a_profile_is_made_shown_made_anew_and_deleted() {
     assert_eq!(app.database.number(rows).await, 0);
     assert!(app.metrics().contains("scryon_voice_profile_deleted_total 1"));
     app.finish().await;
+}
+
+/// What became of every profile's purchase, in order.
+async fn ledger(app: &TestApp) -> Vec<String> {
+    let sql = "select state from provider_jobs where stage = 'voiceprint' and call_id is null and not live order by created_at";
+    app.database.sql(sql, &[]).await.iter().map(|row| row.get(0)).collect()
 }
 
 fn bought(app: &TestApp) -> usize {
@@ -204,6 +211,8 @@ async fn a_provider_that_fails_leaves_the_former_profile_in_use() {
     let again = enrol(&app.client, consented(sample(20))).await;
     assert_eq!((again.status, &again.body["status"]), (201, &json!("ACTIVE")), "{}", again.text);
     assert_ne!(again.body["id"], made.body["id"]);
+    let failed = ["failed"; 4];
+    assert_eq!(ledger(&app).await, [&["succeeded"][..], &failed[..], &["succeeded"][..]].concat());
     app.finish().await;
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use scryon_config::Config;
-use scryon_providers::{Embedder, HttpClient};
-use scryon_store::{Owner, Store, Vector};
+use scryon_providers::{Answer, Embedder, HttpClient, ProviderError};
+use scryon_store::{OwnPurchase, OwnPurchaseEnd, Owner, Store, StoreError, Vector};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 use uuid::Uuid;
@@ -52,7 +52,7 @@ impl Meaning {
         if !question.chars().any(char::is_alphanumeric) {
             return Vec::new();
         }
-        let Some(asked) = self.vector(question).await else { return Vec::new() };
+        let Some(asked) = self.vector(store, owner, question).await else { return Vec::new() };
         match store.embedding_vectors(owner, self.model(), CHUNKS).await {
             Ok(vectors) => nearest(&asked, vectors),
             Err(error) => {
@@ -62,7 +62,7 @@ impl Meaning {
         }
     }
 
-    async fn vector(&self, question: &str) -> Option<Vec<f32>> {
+    async fn vector(&self, store: &Store, owner: &Owner, question: &str) -> Option<Vec<f32>> {
         let key: [u8; 32] = Sha256::digest(question).into();
         if let Some(known) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(known.clone());
@@ -71,7 +71,7 @@ impl Meaning {
         if paused.is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        match self.embedder.embed(&[question.to_owned()], Some(PATIENCE)).await {
+        match self.bought(store, owner, question, &key).await {
             Ok(answer) => {
                 let vector = answer.content.into_iter().next()?;
                 let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,13 +82,60 @@ impl Meaning {
                 Some(vector)
             }
             Err(error) => {
-                warn!(errorCode = error.code(), "searches go by words alone for a while: {error}");
+                warn!("searches go by words alone for a while: {error}");
                 *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(Instant::now() + PAUSE);
                 None
             }
         }
     }
+}
+
+impl Meaning {
+    /// Asks the provider; a row of the ledger says what it took.
+    async fn bought(
+        &self,
+        store: &Store,
+        owner: &Owner,
+        question: &str,
+        sha256: &[u8],
+    ) -> Result<Answer<Vec<Vec<f32>>>, NotAsked> {
+        let purchase = OwnPurchase {
+            id: Uuid::now_v7(),
+            tenant_id: owner.tenant_id.clone(),
+            what: "question",
+            engine: Embedder::ENGINE,
+            model: self.model().to_owned(),
+            subject_sha256: sha256.to_vec(),
+            estimated_cost: self.embedder.cost(question.len() as f64 / 4.0),
+        };
+        store.own_purchase_begin(&purchase).await?;
+        let answer = self.embedder.embed(&[question.to_owned()], Some(PATIENCE)).await;
+        let end = match &answer {
+            Ok(answer) => OwnPurchaseEnd::Succeeded {
+                units: answer.units,
+                unit: "tokens",
+                billed_cost: answer.billed_cost,
+            },
+            Err(error @ ProviderError::Ambiguous { .. }) => {
+                OwnPurchaseEnd::Unknown { error_code: error.code() }
+            }
+            Err(error) => OwnPurchaseEnd::Failed { error_code: error.code() },
+        };
+        if let Err(error) = store.own_purchase_end(purchase.id, end).await {
+            warn!(error = %error, "the end of a question's purchase was not written down");
+        }
+        Ok(answer?)
+    }
+}
+
+/// Why a question has no vector.
+#[derive(Debug, thiserror::Error)]
+enum NotAsked {
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Calls by their nearest chunk. Vectors have length one: their product is their similarity.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use actix_web::web::Data;
 use scryon_providers::media::BestStretch;
 use scryon_providers::{ProviderError, PyannoteEngine, VoiceprintState};
-use scryon_store::{NewVoice, Owner, StoreError, VoiceRow, voice_place};
+use scryon_store::{NewVoice, OwnPurchase, OwnPurchaseEnd, Owner, StoreError, VoiceRow, voice_place};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tracing::{Instrument, info, warn};
 use uuid::Uuid;
@@ -49,7 +50,18 @@ pub(super) async fn enrol(
         sample_count: i32::try_from(sample_count).unwrap_or(i32::MAX),
         sample_seconds: best.seconds,
     };
-    // The row is there before anything is bought.
+    let purchase = OwnPurchase {
+        id: new.id,
+        tenant_id: owner.tenant_id.clone(),
+        what: "voiceprint",
+        engine: new.provider,
+        model: new.model.to_owned(),
+        subject_sha256: Sha256::digest(&best.wav).to_vec(),
+        // The provider has published no price for one.
+        estimated_cost: None,
+    };
+    // The rows are there before anything is bought.
+    app.store.own_purchase_begin(&purchase).await?;
     app.store.voice_begin(&owner, &new).await?;
     let (ended, end) = oneshot::channel();
     let task = {
@@ -82,6 +94,7 @@ async fn make(app: &App, id: Uuid, sample: Vec<u8>) -> Result<End, StoreError> {
         Ok(external_id) => external_id,
         Err(error) => return fail(app, id, &error).await,
     };
+    app.store.own_purchase_end(id, OwnPurchaseEnd::Submitted { external_id: &external_id }).await?;
     if !app.store.voice_submitted(id, &external_id).await? {
         return Ok(End::Gone);
     }
@@ -105,7 +118,11 @@ async fn make(app: &App, id: Uuid, sample: Vec<u8>) -> Result<End, StoreError> {
 async fn settle(app: &App, voice: &Voice, id: Uuid, external_id: &str) -> Result<Option<End>, StoreError> {
     let print = match voice.engine.voice(external_id).await {
         Ok(VoiceprintState::Running) => return Ok(None),
-        Ok(VoiceprintState::Done(print)) => print,
+        Ok(VoiceprintState::Done(print)) => {
+            let one = OwnPurchaseEnd::Succeeded { units: Some(1.0), unit: "voiceprints", billed_cost: None };
+            app.store.own_purchase_end(id, one).await?;
+            print
+        }
         // Looking is free: trouble with it only means to look again.
         Err(error @ (ProviderError::JobFailed { .. } | ProviderError::Rejected { .. })) => {
             return fail(app, id, &error).await.map(Some);
@@ -138,23 +155,31 @@ async fn fail(app: &App, id: Uuid, error: &ProviderError) -> Result<End, StoreEr
         ProviderError::Rejected { .. } | ProviderError::JobFailed { .. } => "voice_sample_rejected",
         _ => "voice_provider_unavailable",
     };
+    let end = match error {
+        ProviderError::Ambiguous { .. } => OwnPurchaseEnd::Unknown { error_code: error.code() },
+        _ => OwnPurchaseEnd::Failed { error_code: error.code() },
+    };
+    app.store.own_purchase_end(id, end).await?;
     app.store.voice_fail(id, code).await?;
     Ok(End::Failed(code))
+}
+
+/// Nobody will hear any more what became of it.
+async fn give_up(app: &App, id: Uuid) -> Result<bool, StoreError> {
+    let code = "voice_provider_unavailable";
+    app.store.own_purchase_end(id, OwnPurchaseEnd::Unknown { error_code: code }).await?;
+    app.store.voice_fail(id, code).await.map(|_| true)
 }
 
 /// Goes on with a profile whose task is gone. True: the row may have changed.
 pub(super) async fn look(app: &App, voice: &Voice, row: &VoiceRow) -> bool {
     let age = Duration::from_secs_f64(row.age_seconds.max(0.0));
     let done = match &row.external_id {
-        Some(_) if age > RESULT_KEPT => {
-            app.store.voice_fail(row.id, "voice_provider_unavailable").await.map(|_| true)
-        }
+        Some(_) if age > RESULT_KEPT => give_up(app, row.id).await,
         Some(external_id) if age > ABANDONED => {
             settle(app, voice, row.id, external_id).await.map(|end| end.is_some())
         }
-        None if age > UNCONFIRMED => {
-            app.store.voice_fail(row.id, "voice_provider_unavailable").await.map(|_| true)
-        }
+        None if age > UNCONFIRMED => give_up(app, row.id).await,
         _ => Ok(false),
     };
     done.unwrap_or_else(|error| {
