@@ -62,6 +62,7 @@ async fn nothing_is_lost_and_nothing_is_bought_twice() {
     [providers, wires, servers].into_iter().for_each(|other| injected.add(other));
     load.await.unwrap();
 
+    app.simulator.clear_faults();
     let healed = Instant::now();
     settled(&app).await;
     println!(

@@ -106,16 +106,31 @@ fn positive(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
 }
 
-/// What an answer says about the life of its provider. `None`: nothing.
-fn is_failure(error: Option<&ProviderError>) -> Option<bool> {
+/// What a request's end says about the life of its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Well,
+    Failed,
+    /// It answers, if not with what was wanted: a closed circuit does not count it, an open one is closed by it.
+    Alive,
+    /// The provider was not heard.
+    None,
+}
+
+fn sign_of(error: Option<&ProviderError>) -> Sign {
     match error {
-        None | Some(ProviderError::Rejected { .. }) => Some(false),
+        None | Some(ProviderError::Rejected { .. }) => Sign::Well,
         Some(
             ProviderError::Transient { .. }
             | ProviderError::Ambiguous { .. }
             | ProviderError::Unavailable { .. },
-        ) => Some(true),
-        Some(_) => None,
+        ) => Sign::Failed,
+        Some(
+            ProviderError::Throttled { .. }
+            | ProviderError::Malformed { .. }
+            | ProviderError::JobFailed { .. },
+        ) => Sign::Alive,
+        Some(_) => Sign::None,
     }
 }
 
@@ -173,17 +188,23 @@ impl Circuits {
 
     /// Takes in how a request ended.
     pub async fn report(&self, engine: &str, error: Option<&ProviderError>) {
-        let Some(failed) = is_failure(error) else { return };
+        let sign = sign_of(error);
         let now = Instant::now();
         let (state, opens) = {
             let mut all = self.known();
             let known = all.entry(engine.to_owned()).or_default();
-            (known.state(now), known.note(failed, now))
+            let counts = matches!(sign, Sign::Well | Sign::Failed);
+            (known.state(now), counts && known.note(sign == Sign::Failed, now))
         };
+        let failed = sign == Sign::Failed;
         // Without credit or a right key every request fails: one is enough.
         let certain = matches!(error, Some(ProviderError::Unavailable { .. }));
         let result = match state {
-            State::Open(_) | State::MayProbe if !failed => self.store.circuit_close(engine).await.map(|_| ()),
+            // Nobody has found out: the next request may.
+            State::MayProbe if sign == Sign::None => self.store.circuit_probe_undone(engine).await,
+            State::Open(_) | State::MayProbe if matches!(sign, Sign::Well | Sign::Alive) => {
+                self.store.circuit_close(engine).await.map(|_| ())
+            }
             _ if failed && (opens || certain || state == State::MayProbe) => {
                 let reason = error.map_or("", ProviderError::code);
                 let opened = self.store.circuit_open(engine, reason).await;
@@ -310,16 +331,17 @@ mod tests {
         let engine = "e";
         let message = String::new;
         let cases = [
-            (None, Some(false)),
-            (Some(ProviderError::Transient { engine, message: message() }), Some(true)),
-            (Some(ProviderError::Ambiguous { engine, message: message() }), Some(true)),
-            (Some(ProviderError::Unavailable { engine, message: message() }), Some(true)),
-            (Some(ProviderError::Rejected { engine, message: message() }), Some(false)),
-            (Some(ProviderError::Throttled { engine, pause: Duration::ZERO, asked: true }), None),
-            (Some(ProviderError::Malformed { engine, message: message() }), None),
+            (None, Sign::Well),
+            (Some(ProviderError::Transient { engine, message: message() }), Sign::Failed),
+            (Some(ProviderError::Ambiguous { engine, message: message() }), Sign::Failed),
+            (Some(ProviderError::Unavailable { engine, message: message() }), Sign::Failed),
+            (Some(ProviderError::Rejected { engine, message: message() }), Sign::Well),
+            (Some(ProviderError::Throttled { engine, pause: Duration::ZERO, asked: true }), Sign::Alive),
+            (Some(ProviderError::Malformed { engine, message: message() }), Sign::Alive),
+            (Some(ProviderError::Paced { engine, wait: Duration::ZERO, throttled: false }), Sign::None),
         ];
         for (error, expected) in cases {
-            assert_eq!(is_failure(error.as_ref()), expected, "{error:?}");
+            assert_eq!(sign_of(error.as_ref()), expected, "{error:?}");
         }
     }
 }

@@ -73,6 +73,9 @@ const OPEN: &str = "insert into provider_circuits as c (engine, open_until, open
 const PROBE_SQL: &str = "update provider_circuits set probe_until = now() + $2 * interval '1 second'
      where engine = $1 and open_until <= now() and coalesce(probe_until <= now(), true) returning 1 as n";
 
+const PROBE_UNDONE: &str =
+    "update provider_circuits set probe_until = null where engine = $1 and open_until <= now()";
+
 const CLOSE: &str =
     "update provider_circuits set open_until = null, openings = 0, reason = null, probe_until = null,
          updated_at = now() where engine = $1 and open_until is not null returning 1 as n";
@@ -132,6 +135,11 @@ impl Store {
     pub async fn circuit_probe(&self, engine: &str) -> Result<bool, StoreError> {
         let statement = Statement::new(PROBE_SQL).bind(engine).bind(PROBE);
         Ok(self.row::<CountRow>(statement).await?.is_some())
+    }
+
+    /// The one that should find out heard nothing: another may.
+    pub async fn circuit_probe_undone(&self, engine: &str) -> Result<(), StoreError> {
+        self.execute(Statement::new(PROBE_UNDONE).bind(engine)).await.map(|_| ())
     }
 
     /// It lives.

@@ -234,3 +234,32 @@ async fn an_operator_switches_a_provider_without_a_restart() {
     assert_eq!(scryon(&["provider", "disable", "nobody", "--reason", "x"]).await.0, Some(64));
     app.finish().await;
 }
+
+/// The one request that finds out is asked to wait: the provider lives, and the next one does not have to find out again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_asks_for_a_pause_is_not_taken_for_dead_any_more() {
+    let app = TestApp::start_with(TestOptions::hosted().set("PYANNOTE_ENABLED", "false")).await;
+    app.simulator.fail_next("lemonfox.transcribe", 1000, Fault::Status(402, None));
+    let id = app.client.upload(unique_wav()).await;
+    let open = "select count(*) from provider_circuits where engine = 'lemonfox' and open_until is not null";
+    eventually("the provider to be taken for dead", || async {
+        (app.database.number(open).await == 1).then_some(())
+    })
+    .await;
+    app.simulator.clear_faults();
+    app.simulator.fail_next("lemonfox.transcribe", 1, Fault::Status(429, Some(1)));
+    openings_pass(&app).await;
+    eventually("a pause to be asked for", || async {
+        waits_pass(&app).await;
+        let throttled =
+            "select count(*) from provider_jobs where engine = 'lemonfox' and error_code = 'provider_throttled'";
+        (app.database.number(throttled).await == 1).then_some(())
+    })
+    .await;
+    eventually("the circuit to be closed by it", || async {
+        (app.database.number(open).await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
+    app.finish().await;
+}
