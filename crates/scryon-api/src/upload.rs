@@ -16,7 +16,7 @@ use scryon_domain::media_type::{MediaType, SNIFF_BYTES, sniff};
 use scryon_domain::stage::Lane;
 use scryon_providers::media::wav_facts;
 use scryon_runtime::audio::AudioDetails;
-use scryon_store::{NewCall, Owner};
+use scryon_store::{NewCall, Owner, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -421,34 +421,35 @@ async fn store_call(
     let response = json!({"callId": call_id, "id": call_id, "status": "QUEUED"});
     let completed = hold.as_ref().map(|h| h.completed(response.clone()));
     let began = Instant::now();
+    // A try whose answer was lost may still be carried out, so that its objects have to stay.
+    let mut perhaps = false;
     loop {
-        let error = match app.store.call_insert(call_id, owner, &call, announce, completed.as_ref()).await {
+        let refused = match app.store.call_insert(call_id, owner, &call, announce, completed.as_ref()).await {
             Ok(true) => break,
-            Ok(false) => {
-                discard(app, keys).await;
-                return Err(ApiError::in_flight());
-            }
-            Err(error) => error,
+            Ok(false) => None,
+            Err(error) => Some(error),
         };
-        // The commit's answer may be what was lost.
-        match app.store.call_exists(call_id).await {
-            Ok(true) => break,
-            // A recording that was received whole is worth more patience than a question.
-            Ok(false) | Err(_) if error.is_unavailable() && began.elapsed() < COMMIT_PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Ok(false) => {
-                discard(app, keys).await;
-                return Err(error.into());
-            }
-            Err(_) => {
-                error!(error = %error, "a call was perhaps accepted; its key and object are kept");
-                if let Some(hold) = hold {
-                    hold.keep();
-                }
-                return Err(ApiError::unavailable());
-            }
+        let again = refused.as_ref().is_some_and(StoreError::is_unavailable);
+        perhaps |= refused.as_ref().is_some_and(StoreError::outcome_is_unknown);
+        // An earlier try's commit may be done by now: then it has completed the key itself.
+        let known = app.store.call_exists(call_id).await;
+        if let Ok(true) = known {
+            break;
         }
+        // A recording that was received whole is worth more patience than a question.
+        if (again || known.is_err()) && began.elapsed() < COMMIT_PATIENCE {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        }
+        if perhaps && (again || known.is_err()) {
+            error!(callId = %call_id, "a call was perhaps accepted; its key and object are kept");
+            if let Some(hold) = hold {
+                hold.keep();
+            }
+            return Err(ApiError::unavailable());
+        }
+        discard(app, keys).await;
+        return Err(refused.map_or_else(ApiError::in_flight, Into::into));
     }
     if let Some(hold) = hold {
         hold.keep();

@@ -45,6 +45,11 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// The statement was sent and its answer was lost: perhaps it was, or will be, carried out.
+    pub fn outcome_is_unknown(&self) -> bool {
+        matches!(self, Self::Unavailable { outcome_unknown: true, .. })
+    }
+
     /// The server refused the whole statement, so that it may be cut up and sent again.
     pub(crate) fn wrote_nothing(&self) -> bool {
         matches!(self, Self::Constraint { .. } | Self::Unavailable { outcome_unknown: false, .. })

@@ -195,8 +195,13 @@ pub async fn leave_unasked(
         return Ok(());
     }
     for info in infos {
-        let claim = found(cx, info, extra).await?;
-        leave_unknown(cx, claim.as_ref()).await?;
+        // Whoever sent it has lost the stage, silent or not yet. If its answer comes after all, the ledger takes it.
+        if let Some(JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, .. }) =
+            found(cx, info, extra).await?
+        {
+            let end = JobEnd { id, state: JobEndState::Unknown };
+            cx.deps.store.job_end(end, "provider_submit_unconfirmed").await?;
+        }
     }
     Ok(())
 }
@@ -279,7 +284,9 @@ async fn buy_once_more(
             "provider_submit_unconfirmed",
             "a paid request was perhaps taken; it is not bought a second time",
         )
-        .with_engine(info.name));
+        .with_engine(info.name)
+        // A stage that does without it leaves nothing open behind.
+        .with_job(Some(JobEnd { id: old, state: JobEndState::Unknown })));
     }
     warn!(provider = info.name, "buying once more what was perhaps bought; the ledger says so");
     rebuy(cx, info, extra, old, RebuyCause::Ambiguous).await
