@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
+use reqwest::Method;
 use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::{CallId, TenantId};
 use scryon_domain::stage::Lane;
@@ -193,6 +194,38 @@ async fn commits_whose_answers_are_lost_are_looked_up_and_not_repeated() {
     println!("{} of {} uploads were promised, {kept} are there", promised.len(), 45 * losses);
     all_completed(&app, kept).await;
     bought_once_each(&app, kept);
+    app.finish().await;
+}
+
+/// The connection breaks while the commit goes on behind it, which completes the Idempotency-Key: the second try
+/// is not taken for a rival of the first, whose recording it would take away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_keeps_its_key_and_its_recording() {
+    let app = wired(TestOptions::default()).await;
+    let postgres = &app.wires().postgres;
+    let operator = app.database.client().await;
+    operator.batch_execute("begin; lock table call_records in share mode").await.unwrap();
+    let form = Client::form(unique_wav());
+    let request = app.client.request(Method::POST, "/api/calls/analyze").header("Idempotency-Key", "once");
+    let waiting = async |commits: i64| {
+        let sql = "select count(*) from pg_stat_activity
+                   where wait_event_type = 'Lock' and query like '%calls_accept%'";
+        eventually("commits wait for the operator", || async {
+            (app.database.number(sql).await == commits).then_some(())
+        })
+        .await;
+    };
+    let disaster = async {
+        waiting(1).await;
+        postgres.reset();
+        // The API has seen by now that the call is not there, and tries again.
+        waiting(2).await;
+        operator.batch_execute("commit").await.unwrap();
+    };
+    let (answer, ()) = join(app.client.send(request.multipart(form)), disaster).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    all_completed(&app, 1).await;
+    bought_once_each(&app, 1);
     app.finish().await;
 }
 
