@@ -19,9 +19,9 @@ async fn with_every_hint_dropped_the_dispatcher_alone_finishes_all_calls() {
     app.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_every_hint_delivered_twice_each_stage_is_done_once() {
-    let app = TestApp::start_with(TestOptions::default().double_hints()).await;
+/// A hundred calls, with hints that come twice.
+async fn each_stage_is_done_once(options: TestOptions) {
+    let app = TestApp::start_with(options).await;
     upload_many(&app, 100).await;
     all_completed(&app, 100).await;
     bought_once_each(&app, 100);
@@ -29,6 +29,16 @@ async fn with_every_hint_delivered_twice_each_stage_is_done_once() {
                  group by call_id, stage having count(*) > 1) e";
     assert_eq!(app.database.number(twice).await, 0, "no stage is done twice");
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_hint_delivered_twice_each_stage_is_done_once() {
+    each_stage_is_done_once(TestOptions::default().double_hints()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_hint_delivered_twice_and_in_any_order_each_stage_is_done_once() {
+    each_stage_is_done_once(TestOptions::default().shuffle_hints()).await;
 }
 
 /// A confirm that was heard is no promise: the broker may lose its messages afterwards.

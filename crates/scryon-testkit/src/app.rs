@@ -44,6 +44,8 @@ pub enum Carrier {
     Dropped,
     /// Every hint is delivered twice.
     Doubled,
+    /// The same, and in any order.
+    Shuffled,
 }
 
 /// How a test's installation differs from the usual one.
@@ -99,6 +101,12 @@ impl TestOptions {
     /// With hints doubled.
     pub fn double_hints(mut self) -> Self {
         self.carrier = Carrier::Doubled;
+        self
+    }
+
+    /// With hints doubled, which overtake one another.
+    pub fn shuffle_hints(mut self) -> Self {
+        self.carrier = Carrier::Shuffled;
         self
     }
 
@@ -226,6 +234,7 @@ impl TestApp {
         context.announcer = match carrier {
             Carrier::Broker => context.announcer,
             Carrier::Dropped => Arc::new(Mute),
+            Carrier::Shuffled => Arc::new(Gate::shuffling(context.announcer)),
             Carrier::Doubled => Arc::new(Gate::doubling(context.announcer)),
         };
         if parts.api {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use scryon_domain::hint::Hint;
 use scryon_queue::Published;
 use scryon_runtime::Announce;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Holds every confirm back while it is closed. The hint itself is carried, or held back too.
 #[derive(Clone)]
@@ -15,9 +17,20 @@ pub struct Gate {
     inner: Arc<dyn Announce>,
     open: Arc<watch::Sender<bool>>,
     waiting: Arc<watch::Sender<usize>>,
-    twice: bool,
+    copies: Copies,
     holds_hints: bool,
 }
+
+/// How often a hint is carried, and when.
+#[derive(Clone, Copy)]
+enum Copies {
+    One,
+    Two,
+    /// Two, each at some moment within [`LATE`]: hints overtake one another.
+    TwoInAnyOrder,
+}
+
+const LATE: Duration = Duration::from_millis(1_000);
 
 impl Gate {
     /// A closed gate in front of a carrier: hints are carried, confirms are not heard.
@@ -26,7 +39,7 @@ impl Gate {
             inner,
             open: Arc::new(watch::channel(false).0),
             waiting: Arc::new(watch::channel(0).0),
-            twice: false,
+            copies: Copies::One,
             holds_hints: false,
         }
     }
@@ -40,13 +53,16 @@ impl Gate {
 
     /// An open one that carries every hint twice.
     pub fn doubling(inner: Arc<dyn Announce>) -> Self {
-        Self {
-            inner,
-            open: Arc::new(watch::channel(true).0),
-            waiting: Arc::new(watch::channel(0).0),
-            twice: true,
-            holds_hints: false,
-        }
+        let gate = Self { copies: Copies::Two, ..Self::closed(inner) };
+        gate.open();
+        gate
+    }
+
+    /// An open one that carries every hint twice, and in any order.
+    pub fn shuffling(inner: Arc<dyn Announce>) -> Self {
+        let gate = Self { copies: Copies::TwoInAnyOrder, ..Self::closed(inner) };
+        gate.open();
+        gate
     }
 
     /// Holds back what comes from now on.
@@ -62,6 +78,11 @@ impl Gate {
     /// Hints whose confirm is held back.
     pub fn waiting(&self) -> usize {
         *self.waiting.borrow()
+    }
+
+    async fn carried_late(&self, hints: &[Hint], traceparent: Option<&str>) -> Published {
+        tokio::time::sleep(LATE.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0)).await;
+        self.inner.announce(hints, traceparent).await
     }
 
     async fn pass(&self) {
@@ -80,10 +101,16 @@ impl Announce for Gate {
             self.pass().await;
             return self.inner.announce(hints, traceparent).await;
         }
-        let published = self.inner.announce(hints, traceparent).await;
-        if self.twice {
-            self.inner.announce(hints, traceparent).await;
-        }
+        let published = match self.copies {
+            Copies::One => self.inner.announce(hints, traceparent).await,
+            Copies::Two => {
+                self.inner.announce(hints, traceparent).await;
+                self.inner.announce(hints, traceparent).await
+            }
+            Copies::TwoInAnyOrder => {
+                join(self.carried_late(hints, traceparent), self.carried_late(hints, traceparent)).await.0
+            }
+        };
         self.pass().await;
         published
     }
