@@ -125,6 +125,8 @@ up() {
   fi
   their_settings
   mkdir -p "$OBJECT_STORAGE_LOCAL_PATH"
+  # Whoever types has it; the programs do not.
+  unset SCRYON_ADMIN_KEY
   "$bin/scryon" migrate >&2
   # Programs that already run keep their ports; a newer build or other settings replace them.
   local settings; settings=$({ env | grep -E '^(SCRYON_|LEMONFOX_|PYANNOTE_|LLM_|OBJECT_STORAGE_|DATABASE_URL|AMQP_URL|MAX_|SERVER_)' | sort; stat -c %Y "${programs[@]/#/$bin/}"; } | sha256sum)
@@ -219,7 +221,13 @@ case ${1:-} in
   demo) demo "${2:-}" ;;
   run) their_settings; PATH=$bin:$PATH exec "${@:2}" ;;
   stop) stop_programs "${programs[@]}"; say "the programs are stopped; \`up\` starts them again" ;;
-  set | unset) settings "$@"; STACK_BUILD=no up; say "the programs run with these settings" ;;
+  set | unset)
+    # What the programs refuse is not kept: they would refuse the next, right, setting along with it.
+    before=$(cat "$var/settings.env" 2>/dev/null || true)
+    trap 'printf "%s\n" "$before" >"$var/settings.env"; say "the settings are as they were before"' EXIT
+    settings "$@"; STACK_BUILD=no up
+    trap - EXIT
+    say "the programs run with these settings" ;;
   down)
     stop_programs
     [ -n "${STACK_VAR:-}" ] || "$services" down

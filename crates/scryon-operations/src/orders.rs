@@ -174,8 +174,11 @@ async fn create_key(
     scopes: &[String],
 ) -> Result<Done, OperationError> {
     check_tenant(tenant)?;
-    if tenant == "*" || label.trim().is_empty() {
-        return invalid("a key belongs to one tenant and has a label");
+    if tenant == "*" {
+        return invalid("a key belongs to one tenant, not to all");
+    }
+    if label.trim().is_empty() {
+        return invalid("the label is empty; it says who uses the key");
     }
     if let Some(unknown) = scopes.iter().find(|s| !SCOPES.contains(&s.as_str())) {
         return invalid(format!("{unknown} is no scope; scopes are {}", SCOPES.join(", ")));
