@@ -224,7 +224,7 @@ case ${1:-} in
   set | unset)
     # What the programs refuse is not kept: they would refuse the next, right, setting along with it.
     before=$(cat "$var/settings.env" 2>/dev/null || true)
-    trap 'printf "%s\n" "$before" >"$var/settings.env"; say "the settings are as they were before"' EXIT
+    trap 'printf "%s\n" "$before" >"$var/settings.env"; say "the settings are as they were before; \`up\` starts programs that do not run"' EXIT
     settings "$@"; STACK_BUILD=no up
     trap - EXIT
     say "the programs run with these settings" ;;

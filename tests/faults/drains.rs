@@ -164,8 +164,8 @@ const OLDER_SCHEMA: &str = "begin;
     delete from __diesel_schema_migrations where version = '29991231235959';
     commit";
 
-/// Where programs that work meet a migration, they and it lock tables in another order: one of them is told to try
-/// again, and a migration is, as `scryon migrate` may be.
+/// Programs at work lock tables in another order than a migration does. Where Postgres ends the migration for it,
+/// nothing of it was done, and it is run again.
 async fn migrated(app: &TestApp, sql: &str) {
     let client = app.database.client().await;
     let began = Instant::now();

@@ -208,8 +208,10 @@ async fn a_commit_whose_answer_is_lost_keeps_its_key_and_its_recording() {
     let form = Client::form(unique_wav());
     let request = app.client.request(Method::POST, "/api/calls/analyze").header("Idempotency-Key", "once");
     let waiting = async |commits: i64| {
-        let sql = "select count(*) from pg_stat_activity
-                   where wait_event_type = 'Lock' and query like '%calls_accept%'";
+        // Of this test's schema: each has written the key, which is there.
+        let sql = "select count(*) from pg_stat_activity a where wait_event_type = 'Lock'
+                   and query like '%calls_accept%' and exists (select from pg_locks l
+                   where l.pid = a.pid and l.relation = 'idempotency_keys'::regclass)";
         eventually("commits wait for the operator", || async {
             (app.database.number(sql).await == commits).then_some(())
         })

@@ -429,20 +429,20 @@ async fn store_call(
             Ok(false) => None,
             Err(error) => Some(error),
         };
-        let again = refused.as_ref().is_some_and(StoreError::is_unavailable);
         perhaps |= refused.as_ref().is_some_and(StoreError::outcome_is_unknown);
         // An earlier try's commit may be done by now: then it has completed the key itself.
         let known = app.store.call_exists(call_id).await;
         if let Ok(true) = known {
             break;
         }
+        let unavailable = refused.as_ref().is_some_and(StoreError::is_unavailable) || known.is_err();
         // A recording that was received whole is worth more patience than a question.
-        if (again || known.is_err()) && began.elapsed() < COMMIT_PATIENCE {
+        if unavailable && began.elapsed() < COMMIT_PATIENCE {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         }
-        if perhaps && (again || known.is_err()) {
-            error!(callId = %call_id, "a call was perhaps accepted; its key and object are kept");
+        if perhaps && unavailable {
+            error!(callId = %call_id, error = ?refused, "a call was perhaps accepted; its key and object are kept");
             if let Some(hold) = hold {
                 hold.keep();
             }

@@ -172,12 +172,15 @@ async fn put_off(
     Some(Permission::PutOff { job, wait, throttled })
 }
 
+fn unknown(id: JobId) -> JobEnd {
+    JobEnd { id, state: JobEndState::Unknown }
+}
+
 /// What was perhaps sent is settled when the provider is asked again, which may be never: the stage may go on
 /// without it. Until then the ledger says that nobody knows, not that somebody is sending it.
 async fn leave_unknown(cx: &StageContext<'_>, claim: Option<&JobClaim>) -> Result<(), StageError> {
     if let Some(JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true }) = claim {
-        let end = JobEnd { id: *id, state: JobEndState::Unknown };
-        cx.deps.store.job_end(end, "provider_submit_unconfirmed").await?;
+        cx.deps.store.job_end(unknown(*id), "provider_submit_unconfirmed").await?;
     }
     Ok(())
 }
@@ -199,8 +202,7 @@ pub async fn leave_unasked(
         if let Some(JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, .. }) =
             found(cx, info, extra).await?
         {
-            let end = JobEnd { id, state: JobEndState::Unknown };
-            cx.deps.store.job_end(end, "provider_submit_unconfirmed").await?;
+            cx.deps.store.job_end(unknown(id), "provider_submit_unconfirmed").await?;
         }
     }
     Ok(())
@@ -286,7 +288,7 @@ async fn buy_once_more(
         )
         .with_engine(info.name)
         // A stage that does without it leaves nothing open behind.
-        .with_job(Some(JobEnd { id: old, state: JobEndState::Unknown })));
+        .with_job(Some(unknown(old))));
     }
     warn!(provider = info.name, "buying once more what was perhaps bought; the ledger says so");
     rebuy(cx, info, extra, old, RebuyCause::Ambiguous).await
@@ -306,7 +308,7 @@ pub(super) async fn not_called_back<S: EngineStage>(
         return Ok(None);
     }
     warn!(provider = info.name, "no callback came; asking once more and waiting for the answer");
-    let end = JobEnd { id: old, state: JobEndState::Unknown };
+    let end = unknown(old);
     cx.deps.store.job_end(end, "provider_overdue").await?;
     match rebuy(cx, info, extra, old, RebuyCause::Ambiguous).await? {
         Permission::Send(job) => Ok(Some(job)),
