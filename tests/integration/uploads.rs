@@ -1,9 +1,13 @@
 //! Good uploads in all their forms.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use scryon_testkit::{Parts, TestApp, TestOptions, unique_wav};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_envelope_and_the_plain_parts_become_fields_of_the_call() {
@@ -71,4 +75,34 @@ async fn a_request_id_and_a_trace_are_carried() {
     let answer = app.client.send(hostile).await;
     assert_ne!(answer.body["error"]["requestId"], "a b\tc", "an id with blanks does not reach our logs");
     app.stop_and_clean().await;
+}
+
+/// Asks on a connection and reads the answer's head.
+async fn asked_on(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET /api/health HTTP/1.1\r\nHost: scryon\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
+
+/// Balancers keep connections for up to a minute. One that the API ends first may be in use again at that moment,
+/// and its request gets the balancer's 502.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_is_the_balancers_to_end() {
+    let api = || TestOptions::default().parts(Parts::API);
+    let patient = TestApp::start_with(api()).await;
+    let hasty = TestApp::start_with(api().set("SCRYON_KEEP_ALIVE_SECONDS", "1")).await;
+    let within = Duration::from_secs(8);
+    for (app, ended) in [(&hasty, true), (&patient, false)] {
+        let address = app.client.base.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert!(asked_on(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        let idle = tokio::time::timeout(within, stream.read(&mut [0; 1])).await;
+        assert_eq!(idle.is_ok(), ended, "{idle:?}");
+        if !ended {
+            assert!(asked_on(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        }
+    }
+    patient.finish().await;
+    hasty.finish().await;
 }

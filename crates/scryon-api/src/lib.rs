@@ -129,6 +129,7 @@ pub async fn serve(ctx: Context, listener: TcpListener) -> Result<(), ProgramErr
             .configure(routes)
     })
     .backlog(4096)
+    .keep_alive(ctx.config.api.keep_alive.0)
     .disable_signals()
     .shutdown_timeout(farewell::patience(&ctx))
     .listen(listener)

@@ -33,6 +33,8 @@ settings! {
         upload_timeout: Minutes = "SCRYON_UPLOAD_TIMEOUT_MINUTES", "30";
         /// How long a stopping API still lets requests in while its readiness says no, so that balancers and clients hear of it first. At most half of SCRYON_DRAIN_SECONDS.
         stop_notice: Millis = "SCRYON_STOP_NOTICE_MS", "3000";
+        /// How long a client's connection stays open without a request. Longer than the balancer in front waits (60 s at most of them): what the API ends first, a balancer may just be sending to, and answers 502.
+        keep_alive: Seconds = "SCRYON_KEEP_ALIVE_SECONDS", "75";
         /// Origins that browsers may call the API from; empty sends no CORS headers.
         cors_allowed_origins: List = "SCRYON_CORS_ALLOWED_ORIGINS", "";
         /// Name of the region, shown in logs.

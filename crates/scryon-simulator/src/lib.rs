@@ -141,6 +141,9 @@ impl Simulator {
     }
 }
 
+/// How long a connection may be without a request.
+const IDLE: Duration = Duration::from_secs(75);
+
 /// Serves on an open listener.
 pub fn serve(listener: TcpListener, options: Options) -> std::io::Result<(Simulator, Server)> {
     let latency_ms = u64::try_from(options.latency.as_millis()).unwrap_or(u64::MAX);
@@ -160,6 +163,10 @@ pub fn serve(listener: TcpListener, options: Options) -> std::io::Result<(Simula
     })
     .workers(1)
     .backlog(4096)
+    // Longer than clients keep a connection, as the balancers in front of providers do: ended first here, a request
+    // that is just being sent is lost. A connection that a client opened to spare gets no 408 either.
+    .keep_alive(IDLE)
+    .client_request_timeout(IDLE)
     .disable_signals()
     .shutdown_timeout(0)
     .listen(listener)?
