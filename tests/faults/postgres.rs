@@ -1,5 +1,5 @@
 //! Postgres that is there and refuses: without room for a connection, read-only, with another password, with a
-//! full disk. The API says 503 with Retry-After, nothing is written by halves, and all of it goes on without a
+//! full disk; and that goes because its log's disk is full. The API says 503 with Retry-After, nothing is written by halves, and all of it goes on without a
 //! restart. The pair is our own.
 
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ use uuid::Uuid;
 use crate::support::{all_completed, bought_once_each, objects, scale_time};
 
 const PAIR: &str = "postgres-faults";
+const NOT_SHOWN: &str =
+    "NOT SHOWN: a small disk can be mounted by root only, beside a server of this machine";
 const LATENCY: Duration = Duration::from_millis(200);
 
 /// The administrator's connection: it is made in time, and nobody ends it.
@@ -33,6 +35,11 @@ impl Admin {
 
     async fn run(&self, sql: &str) {
         self.client.batch_execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    }
+
+    async fn data_directory(&self) -> PathBuf {
+        let found: String = self.client.query_one("show data_directory", &[]).await.unwrap().get(0);
+        PathBuf::from(found)
     }
 
     /// Ends every connection but this one and those of `hog`; gives their number.
@@ -216,19 +223,19 @@ async fn a_postgres_without_room_for_a_connection_is_answered_with_503() {
     room("alter system reset max_connections").await;
 }
 
-/// A small disk for tables alone.
+/// A small disk, for tables or the log alone.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None` where this machine lets us make none, or the server's disks are not this machine's.
-    async fn new(admin: &Admin) -> Option<Self> {
-        let data: String = admin.client.query_one("show data_directory", &[]).await.unwrap().get(0);
+    async fn new(admin: &Admin, megabytes: u32) -> Option<Self> {
+        let data = admin.data_directory().await;
         let disk = Self(std::env::temp_dir().join(format!("scryon-small-{}", Uuid::new_v4().simple())));
         std::fs::create_dir(&disk.0).unwrap();
         let folder = disk.0.to_str().unwrap();
-        let here = std::path::Path::new(&data).exists();
-        if here
-            && command("mount", &["-t", "tmpfs", "-o", "size=48m", "tmpfs", folder]).await
+        let size = format!("size={megabytes}m");
+        if data.exists()
+            && command("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", folder]).await
             && command("chown", &["postgres:postgres", folder]).await
         {
             return Some(disk);
@@ -265,8 +272,8 @@ async fn command(program: &str, arguments: &[&str]) -> bool {
 async fn a_full_disk_is_answered_with_503_and_emptied_without_a_restart() {
     let pair = Pair::start(PAIR).await;
     let admin = Admin::of(&pair).await;
-    let Some(disk) = SmallDisk::new(&admin).await else {
-        println!("NOT SHOWN: a small disk can be mounted by root only, beside a server of this machine");
+    let Some(disk) = SmallDisk::new(&admin, 48).await else {
+        println!("{NOT_SHOWN}");
         return;
     };
     let name = format!("small_{}", Uuid::new_v4().simple());
@@ -278,4 +285,115 @@ async fn a_full_disk_is_answered_with_503_and_emptied_without_a_restart() {
     assert_eq!(without_row(&app).await, Vec::<String>::new(), "what was refused leaves no object");
     app.finish().await;
     admin.run(&format!("drop tablespace {name}")).await;
+}
+
+/// The write-ahead log of a server on a small disk. The server is stopped when it goes there; and stopped for it to go
+/// back, when this is dropped.
+struct SmallLog {
+    data: PathBuf,
+    disk: SmallDisk,
+}
+
+impl SmallLog {
+    fn new(data: PathBuf, disk: SmallDisk) -> Self {
+        let log = Self { data, disk };
+        log.shell("cp -a pg_wal/. \"$DISK\" && mv pg_wal aside && ln -s \"$DISK\" pg_wal && chown -h postgres: pg_wal");
+        log
+    }
+
+    /// In the data directory.
+    fn shell(&self, script: &str) {
+        let mut shell = std::process::Command::new("sh");
+        let done = shell.args(["-ec", script]).current_dir(&self.data).env("DISK", &self.disk.0).status();
+        assert!(done.is_ok_and(|status| status.success()), "{script}");
+    }
+}
+
+impl Drop for SmallLog {
+    fn drop(&mut self) {
+        // Also after a panic, when the server still runs.
+        self.shell("[ ! -f postmaster.pid ] || kill -INT $(head -n 1 postmaster.pid)");
+        self.shell("for n in $(seq 100); do [ -f postmaster.pid ] || exit 0; sleep 0.1; done; exit 1");
+        self.shell(
+            "rm -rf aside/* \"$DISK\"/filler && cp -a \"$DISK\"/. aside && rm pg_wal && mv aside pg_wal",
+        );
+    }
+}
+
+/// Somebody who writes a lot: the log finds no room in the place of what it needs no more.
+struct Writer {
+    stop: CancellationToken,
+    task: JoinHandle<usize>,
+}
+
+impl Writer {
+    fn on(url: String) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut cut_off = 0;
+            while !stopped.is_cancelled() {
+                let Ok(client) = connect(&url, "hog").await else {
+                    elapse(Duration::from_millis(20)).await;
+                    continue;
+                };
+                let much = "select pg_logical_emit_message(true, 'much', repeat('x', 1000000))";
+                while !stopped.is_cancelled() && client.batch_execute(much).await.is_ok() {}
+                cut_off += usize::from(!stopped.is_cancelled());
+            }
+            cut_off
+        });
+        Self { stop, task }
+    }
+
+    async fn end(self) -> usize {
+        self.stop.cancel();
+        self.task.await.unwrap()
+    }
+}
+
+/// Postgres ends itself where it cannot write its log, and whoever looks after it makes room and starts it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_log_loses_no_call() {
+    let pair = Pair::start(PAIR).await;
+    let admin = Admin::of(&pair).await;
+    let Some(disk) = SmallDisk::new(&admin, 256).await else {
+        println!("{NOT_SHOWN}");
+        return;
+    };
+    for setting in ["min_wal_size = '32MB'", "max_wal_size = '64MB'"] {
+        admin.run(&format!("alter system set {setting}")).await;
+    }
+    admin.run("select pg_reload_conf()").await;
+    // What an earlier load left is let go.
+    for step in ["select pg_switch_wal()", "checkpoint", "select pg_switch_wal()", "checkpoint"] {
+        admin.run(step).await;
+    }
+    let (url, data) = (admin.url.clone(), admin.data_directory().await);
+    drop(admin);
+    pair.control("stop", "postgres").await;
+    let log = SmallLog::new(data, disk);
+    pair.control("start", "postgres").await;
+
+    let app = app_on(&pair).await;
+    let fill = async || {
+        log.disk.fill();
+        Writer::on(url)
+    };
+    let make_room = async |writer: Writer| {
+        let ends = writer.end().await;
+        log.disk.empty();
+        pair.control("start", "postgres").await;
+        println!("Postgres ended {ends} times for want of room");
+        assert!(ends > 0, "the log always found room");
+    };
+    weathered("a full disk under the log", &app, fill, make_room).await;
+    app.finish().await;
+    drop(log);
+    pair.control("start", "postgres").await;
+    let admin = Admin::of(&pair).await;
+    for setting in ["min_wal_size", "max_wal_size"] {
+        admin.run(&format!("alter system reset {setting}")).await;
+    }
+    admin.run("select pg_reload_conf()").await;
 }
