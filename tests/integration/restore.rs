@@ -484,7 +484,8 @@ async fn many_calls_are_restored_in_the_time_that_the_manual_says() {
         backup["bytes"], backup["seconds"], restored["rtoSeconds"]
     );
     let took = restored["rtoSeconds"].as_f64().unwrap();
-    assert!(took < 60.0 + 0.002 * calls as f64, "{calls} calls took {took} s");
+    // A million within a quarter of an hour.
+    assert!(took < 60.0 + 0.00084 * calls as f64, "{calls} calls took {took} s");
     app.database = fresh;
     end(app).await;
 }
