@@ -22,8 +22,7 @@ pub(crate) struct Usage {
 }
 
 impl Running {
-    /// Starts a program; its output goes to `log`. In a session of its own, as an init system does it: the scheduler
-    /// shares the processors among sessions (autogroups), and programs of one side would have one share together.
+    /// Starts a program; its output goes to `log`.
     pub(crate) fn start(
         name: &str,
         binary: &Path,
@@ -32,13 +31,13 @@ impl Running {
         log: PathBuf,
     ) -> std::io::Result<Self> {
         let log = std::fs::File::create(log)?;
-        let child = Command::new("setsid")
-            .arg(binary)
+        let child = Command::new(binary)
             .args(arguments)
             .envs(settings)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
         Ok(Self { name: name.to_owned(), child })
