@@ -1,6 +1,6 @@
 //! Postgres that is there and refuses: without room for a connection, read-only, with another password, with a
-//! full disk; and that goes because its log's disk is full. The API says 503 with Retry-After, nothing is written by halves, and all of it goes on without a
-//! restart. The pair is our own.
+//! full disk; and that goes because its log's disk is full. The API says 503 with Retry-After, nothing is written by
+//! halves, and all of it goes on without a restart. The pair is our own.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -165,33 +165,36 @@ async fn a_password_that_is_changed_away_and_back_needs_no_restart() {
     app.finish().await;
 }
 
-/// Somebody else's connections, as many as there is room for.
-struct Hog {
+/// Somebody else beside us, until it is ended.
+struct Neighbour {
     stop: CancellationToken,
     task: JoinHandle<usize>,
 }
 
-impl Hog {
-    fn on(url: String) -> Self {
+impl Neighbour {
+    fn does<R: Future<Output = usize> + Send + 'static>(work: impl FnOnce(CancellationToken) -> R) -> Self {
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let mut held = Vec::new();
-            while !stopped.is_cancelled() {
-                match connect(&url, "hog").await {
-                    Ok(client) => held.push(client),
-                    Err(_full) => elapse(Duration::from_millis(2)).await,
-                }
-            }
-            held.len()
-        });
+        let task = tokio::spawn(work(stop.clone()));
         Self { stop, task }
     }
 
-    async fn end(self) {
+    /// What it has counted.
+    async fn end(self) -> usize {
         self.stop.cancel();
-        println!("{} connections were held", self.task.await.unwrap());
+        self.task.await.unwrap()
     }
+}
+
+/// Holds connections, as many as there is room for.
+async fn hog(url: String, stopped: CancellationToken) -> usize {
+    let mut held = Vec::new();
+    while !stopped.is_cancelled() {
+        match connect(&url, "hog").await {
+            Ok(client) => held.push(client),
+            Err(_full) => elapse(Duration::from_millis(2)).await,
+        }
+    }
+    held.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +209,8 @@ async fn a_postgres_without_room_for_a_connection_is_answered_with_503() {
     let app = app_on(&pair).await;
     let admin = Admin::of(&pair).await;
     let fill = async || {
-        let hog = Hog::on(admin.url.clone());
+        let url = admin.url.clone();
+        let hog = Neighbour::does(|stopped| hog(url, stopped));
         // Who is quick gets the place of a connection that is ended; in the end they are all the hog's.
         let none_left = std::cell::Cell::new(0);
         eventually("every place to be taken", || async {
@@ -217,7 +221,8 @@ async fn a_postgres_without_room_for_a_connection_is_answered_with_503() {
         .await;
         hog
     };
-    weathered("no free connection", &app, fill, Hog::end).await;
+    let leave = async |hog: Neighbour| println!("{} connections were held", hog.end().await);
+    weathered("no free connection", &app, fill, leave).await;
     app.finish().await;
     drop(admin);
     room("alter system reset max_connections").await;
@@ -305,7 +310,9 @@ impl SmallLog {
     fn shell(&self, script: &str) {
         let mut shell = std::process::Command::new("sh");
         let done = shell.args(["-ec", script]).current_dir(&self.data).env("DISK", &self.disk.0).status();
-        assert!(done.is_ok_and(|status| status.success()), "{script}");
+        // A second panic would end the other tests, too.
+        let well = done.is_ok_and(|status| status.success());
+        assert!(well || std::thread::panicking(), "{script}");
     }
 }
 
@@ -320,36 +327,19 @@ impl Drop for SmallLog {
     }
 }
 
-/// Somebody who writes a lot: the log finds no room in the place of what it needs no more.
-struct Writer {
-    stop: CancellationToken,
-    task: JoinHandle<usize>,
-}
-
-impl Writer {
-    fn on(url: String) -> Self {
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let mut cut_off = 0;
-            while !stopped.is_cancelled() {
-                let Ok(client) = connect(&url, "hog").await else {
-                    elapse(Duration::from_millis(20)).await;
-                    continue;
-                };
-                let much = "select pg_logical_emit_message(true, 'much', repeat('x', 1000000))";
-                while !stopped.is_cancelled() && client.batch_execute(much).await.is_ok() {}
-                cut_off += usize::from(!stopped.is_cancelled());
-            }
-            cut_off
-        });
-        Self { stop, task }
+/// Writes a lot, so that the log finds no room in the place of what it needs no more; counts how often it was cut off.
+async fn write_a_lot(url: String, stopped: CancellationToken) -> usize {
+    let mut cut_off = 0;
+    while !stopped.is_cancelled() {
+        let Ok(client) = connect(&url, "hog").await else {
+            elapse(Duration::from_millis(20)).await;
+            continue;
+        };
+        let much = "select pg_logical_emit_message(true, 'much', repeat('x', 1000000))";
+        while !stopped.is_cancelled() && client.batch_execute(much).await.is_ok() {}
+        cut_off += usize::from(!stopped.is_cancelled());
     }
-
-    async fn end(self) -> usize {
-        self.stop.cancel();
-        self.task.await.unwrap()
-    }
+    cut_off
 }
 
 /// Postgres ends itself where it cannot write its log, and whoever looks after it makes room and starts it.
@@ -378,9 +368,9 @@ async fn a_full_disk_under_the_log_loses_no_call() {
     let app = app_on(&pair).await;
     let fill = async || {
         log.disk.fill();
-        Writer::on(url)
+        Neighbour::does(|stopped| write_a_lot(url, stopped))
     };
-    let make_room = async |writer: Writer| {
+    let make_room = async |writer: Neighbour| {
         let ends = writer.end().await;
         log.disk.empty();
         pair.control("start", "postgres").await;
