@@ -12,9 +12,6 @@ use crate::support::{WORKERS, all_completed_within, app_for_real_workers, scale,
 const LATENCY: Duration = Duration::from_millis(150);
 /// Between two live uploads.
 const PACE: Duration = Duration::from_millis(200);
-/// Runs begun in a second: what two cores and programs that are not optimised do beside the live ones. The lane keeps
-/// slots and limits of providers free for live calls; cores are everybody's.
-const RATE: &str = "10";
 /// At full scale a live call may take this much longer beside others; a busy machine's few calls say less.
 const HARM: f64 = 1.2;
 const HARM_OF_FEW: f64 = 5.0;
@@ -64,7 +61,6 @@ async fn live_calls_are_as_quick_beside_a_bulk_reprocess() {
     let order = async {
         let mut command = scryon_command();
         command.envs(&app.settings).args(["reprocess", "--user", "local-dev", "--status", "COMPLETED"]);
-        command.args(["--rate", RATE]);
         assert!(command.output().await.expect("scryon runs").status.success());
     };
     let under_way =

@@ -47,6 +47,7 @@ async fn nothing_is_lost_and_nothing_is_bought_twice() {
     let doors = ports.each_ref().map(|port| format!("http://127.0.0.1:{port}"));
     let traffic = Arc::new(Traffic::new(doors, peace.clone()));
     let mut programs = Programs::start(&app, ports, peace.clone());
+    scryon_testkit::allow_silence(Duration::from_secs(60) * minutes);
     let until = Instant::now() + Duration::from_secs(60) * minutes;
 
     let load = tokio::spawn(traffic::load(app.clone(), traffic.clone(), Dice::new(seed), until));

@@ -186,7 +186,7 @@ async fn is_seen(app: &TestApp, id: Uuid, run: i32) -> bool {
 /// Those that were swept by hand, or cancelled: some tens.
 async fn bulk(app: &TestApp, chance: Uuid) -> bool {
     let status = if chance.as_bytes()[15].is_multiple_of(2) { "FAILED" } else { "CANCELLED" };
-    scryon(app, &["reprocess", "--since", "1h", "--status", status]).await == Some(0)
+    scryon(app, &["reprocess", "--since", "1h", "--status", status, "--eager"]).await == Some(0)
 }
 
 async fn pause(app: &TestApp, traffic: &Traffic, chance: Uuid) -> bool {

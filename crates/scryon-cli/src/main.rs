@@ -12,6 +12,7 @@ mod erase;
 mod hold;
 mod operators;
 mod output;
+mod pace;
 mod postgres;
 mod probe;
 mod provider;

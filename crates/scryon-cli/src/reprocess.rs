@@ -13,9 +13,15 @@ use crate::controls::{Order, order};
 use crate::costs::{age, dollars};
 use crate::desk::Desk;
 use crate::output::{Failure, Output, text};
+use crate::pace::Pace;
 
-/// Most calls of one statement.
-const BATCH: i64 = 200;
+/// Most calls of one statement, and the seconds that it is for: many at once would be a wave in everybody's way.
+const BATCH: f64 = 200.0;
+const BATCH_SECONDS: f64 = 0.2;
+/// Between two looks at how workers follow.
+const LOOK_SECONDS: f64 = 1.0;
+/// Calls between two lines of progress.
+const TOLD: u64 = 100;
 const STATUSES: [&str; 3] = ["COMPLETED", "FAILED", "CANCELLED"];
 
 #[derive(Args)]
@@ -46,9 +52,12 @@ pub(crate) struct ReprocessArguments {
     /// Print what it would take, and change nothing.
     #[arg(long, conflicts_with = "ids")]
     dry_run: bool,
-    /// Most new runs begun in a second; workers take them behind live calls anyway.
+    /// Most new runs begun in a second; fewer where workers do not follow.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
+    /// Begin as many as `--rate` says, whether workers follow or not.
+    #[arg(long, conflicts_with = "ids")]
+    eager: bool,
 }
 
 impl ReprocessArguments {
@@ -94,27 +103,53 @@ pub(crate) async fn reprocess(
     if arguments.dry_run || calls == 0 {
         return Ok(0);
     }
-    let (mut begun, mut after) = (0, None);
+    let begun = begin(&desk, output, &arguments, &filter, calls).await?;
+    if output.is_json() { output.line(&json!({ "begun": begun }).to_string()) } else { Ok(0) }
+}
+
+/// Begins the runs, a few at a time; gives how many. A stop between two batches leaves whole runs only, and the same
+/// command goes on.
+async fn begin(
+    desk: &Desk,
+    output: &Output,
+    arguments: &ReprocessArguments,
+    filter: &CallFilter,
+    calls: u64,
+) -> Result<u64, Failure> {
+    let mut pace = Pace::up_to(f64::from(arguments.rate));
     let started = Instant::now();
+    let (mut begun, mut after, mut due, mut looked, mut told) = (0, None, 0.0, 0.0, 0);
     loop {
+        let now = started.elapsed().as_secs_f64();
+        if !arguments.eager && now - looked >= LOOK_SECONDS {
+            looked = now;
+            let backfill = desk.order(Operation::Backfill {}).await?;
+            let seen = serde_json::from_value(backfill).map_err(|e| Failure::new(Failure::UNAVAILABLE, e.to_string()))?;
+            pace.see(now, seen);
+        }
+        let rate = if arguments.eager { f64::from(arguments.rate) } else { pace.rate() };
+        let batch = (rate * BATCH_SECONDS).clamp(1.0, BATCH).floor();
         let order = Operation::Reprocess {
             filter: filter.clone(),
             after,
-            // Not more at once than in a second: the next batch waits until this one was due.
-            limit: BATCH.min(i64::from(arguments.rate)),
+            limit: batch as i64,
             force_paid: arguments.force_paid,
             analysis_only: arguments.analysis_only(),
         };
-        let batch = desk.order(order).await?;
-        let Ok(next) = serde_json::from_value::<After>(batch["next"].clone()) else { break };
+        let answer = desk.order(order).await?;
+        let Ok(next) = serde_json::from_value::<After>(answer["next"].clone()) else { break };
         after = Some(next);
-        begun += batch["begun"].as_u64().unwrap_or_default();
-        output.note(&format!("{begun} of {calls} begun"));
-        // A stop between two batches leaves whole runs only, and the same command goes on.
-        let due = Duration::from_secs_f64(begun as f64 / f64::from(arguments.rate));
-        tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
+        let some = answer["begun"].as_u64().unwrap_or_default();
+        begun += some;
+        if begun - told >= TOLD || begun >= calls {
+            told = begun;
+            output.note(&format!("{begun} of {calls} begun, {rate:.0} a second"));
+        }
+        let now = started.elapsed().as_secs_f64();
+        due = f64::max(due, now) + some as f64 / rate;
+        tokio::time::sleep(Duration::from_secs_f64(due - now)).await;
     }
-    if output.is_json() { output.line(&json!({ "begun": begun }).to_string()) } else { Ok(0) }
+    Ok(begun)
 }
 
 fn show(output: &Output, plan: &Value, arguments: &ReprocessArguments) -> Result<u8, Failure> {
@@ -143,7 +178,7 @@ fn show(output: &Output, plan: &Value, arguments: &ReprocessArguments) -> Result
         ("minutes of audio", format!("{minutes:.0}")),
         ("analyses, as billed before", dollars(money("analysisCost"))),
         ("to be spent, about", dollars(bought + money("analysisCost"))),
-        ("to be begun within", format!("{:.0} s", (calls / f64::from(arguments.rate)).ceil())),
+        ("to be begun within, at best", format!("{:.0} s", (calls / f64::from(arguments.rate)).ceil())),
     ]);
     for (label, value) in lines {
         output.line(&format!("{label:<32} {value:>12}"))?;

@@ -123,6 +123,8 @@ pub enum Operation {
     ReprocessPlan {
         filter: CallFilter,
     },
+    /// How workers follow in the backfill lane.
+    Backfill {},
     /// Begins new runs of the next calls of a choice; the answer says where to go on.
     Reprocess {
         filter: CallFilter,

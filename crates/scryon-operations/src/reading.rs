@@ -40,6 +40,7 @@ pub(crate) async fn answer(operation: &Operation, store: &Store) -> Result<Optio
             not_empty(filter)?;
             json!(store.reprocess_plan(filter).await?)
         }
+        Operation::Backfill {} => json!(store.backfill().await?),
         Operation::Providers {} => json!({"circuits": store.circuits().await?}),
         _ => return Ok(None),
     }))

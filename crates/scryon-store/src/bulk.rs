@@ -61,6 +61,19 @@ pub struct Plan {
     pub analysis_cost: f64,
 }
 
+/// How workers follow in the backfill lane.
+#[derive(Debug, Clone, PartialEq, Serialize, diesel::QueryableByName)]
+#[serde(rename_all = "camelCase")]
+pub struct Backfill {
+    /// Calls whose run was begun and has not ended.
+    #[diesel(sql_type = BigInt)]
+    pub under_way: i64,
+    /// Median seconds of the runs that were completed in the last three seconds, from their first stage's row to the
+    /// end; `None` where none was.
+    #[diesel(sql_type = diesel::sql_types::Nullable<Double>)]
+    pub took: Option<f64>,
+}
+
 /// A call of a list, and where the next one begins.
 #[derive(Debug, Clone, diesel::QueryableByName)]
 pub struct ChosenCall {
@@ -106,6 +119,12 @@ static NEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     )
 });
 
+const BACKFILL: &str = "select
+         (select count(*) from call_records where lane = 'backfill' and status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')) as under_way,
+         (select percentile_cont(0.5) within group (order by extract(epoch from c.finished_at - s.begun)::float8)
+          from call_records c, lateral (select min(created_at) as begun from call_stages where call_id = c.id and run_no = c.run_no) s
+          where c.finished_at > now() - interval '3 seconds' and c.lane = 'backfill' and c.status = 'COMPLETED') as took";
+
 /// Each is a reset as an operator types it. A call that was reset or went on meanwhile is left alone.
 const RESET: &str = "with chosen as (
          select id from call_records where id = any($1) and status in ('COMPLETED', 'FAILED', 'CANCELLED')
@@ -131,6 +150,12 @@ impl Store {
     pub async fn reprocess_plan(&self, filter: &CallFilter) -> Result<Plan, StoreError> {
         let plan: Option<Plan> = self.row(chosen(&PLAN, filter)).await?;
         plan.ok_or_else(|| StoreError::row("no plan"))
+    }
+
+    /// How workers follow in the backfill lane.
+    pub async fn backfill(&self) -> Result<Backfill, StoreError> {
+        let seen: Option<Backfill> = self.row(Statement::new(BACKFILL)).await?;
+        seen.ok_or_else(|| StoreError::row("no count"))
     }
 
     /// The chosen calls after `last`, newest first, so that what people look at comes first.

@@ -38,7 +38,7 @@ mod voices;
 
 pub use actions::ActionItemRow;
 pub use audit::{Audit, AuditRow, Change, Impact};
-pub use bulk::{CallFilter, ChosenCall, Plan};
+pub use bulk::{Backfill, CallFilter, ChosenCall, Plan};
 pub use callbacks::{Callback, CallbackEffect};
 pub use calls::{
     CallDetailRow, CallListRow, CallStatusRow, CompletedKey, DocumentRow, ListPosition, NewCall, Owner,

@@ -20,6 +20,8 @@ use crate::gate::Gate;
 use crate::proxy::Proxy;
 use crate::s3::ObjectStore;
 use crate::servers::Servers;
+use crate::wait::promptly;
+use crate::watch::step;
 
 /// Which programs run.
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +189,8 @@ impl TestApp {
     pub async fn start_with(options: TestOptions) -> Self {
         let servers = options.servers.clone().unwrap_or_else(Servers::found);
         let database = Database::create(&servers.database_url).await;
+        let name = format!("{} ({})", std::thread::current().name().unwrap_or("a test"), database.schema);
+        step(format!("{name}: has its schema"));
         let storage =
             tempfile::Builder::new().prefix("scryon-test-").tempdir().expect("a folder can be made");
         let (simulator, provider_url) = simulator(options.latency);
@@ -211,7 +215,7 @@ impl TestApp {
             .await
             .expect("the installation opens")
             .expect("nobody told it to stop");
-        context.publisher.connected().await;
+        promptly("a connection to RabbitMQ", context.publisher.connected()).await;
         let mut app = Self {
             client: Client::new(base),
             database,
@@ -226,6 +230,7 @@ impl TestApp {
             tasks: Vec::new(),
         };
         app.run(options.parts, &options.carrier, listener);
+        step(format!("{name}: runs"));
         app
     }
 
@@ -288,7 +293,7 @@ impl TestApp {
             .await
             .expect("the installation opens")
             .expect("nobody told it to stop");
-        self.context.publisher.connected().await;
+        promptly("a connection to RabbitMQ", self.context.publisher.connected()).await;
         self.database = database;
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         self.client = Client::new(format!("http://{}", listener.local_addr().expect("a bound address")));
@@ -360,6 +365,8 @@ impl TestApp {
 
     /// Stops and cleans up without the checker.
     pub async fn stop_and_clean(self) {
+        let schema = self.database.schema.clone();
+        step(format!("{schema}: stops its programs"));
         let settings = self.own_queue_settings();
         self.stop.cancel();
         for (name, task) in self.tasks {
@@ -369,11 +376,14 @@ impl TestApp {
         }
         if let Ok(connection) = scryon_queue::connect(&settings, "clean").await {
             // A queue that is left behind on a server of our own goes with it.
-            let _left = Topology::new(settings.prefix.clone()).delete(&connection).await;
-            let _closed = connection.close(200, "bye".into()).await;
+            let topology = Topology::new(settings.prefix.clone());
+            let _left = promptly("the queues' end", topology.delete(&connection)).await;
+            let _closed = promptly("a connection's end", connection.close(200, "bye".into())).await;
         }
+        step(format!("{schema}: has no queues"));
         drop(self.context);
         self.database.drop_schema().await;
+        step(format!("{schema}: is gone"));
     }
 }
 

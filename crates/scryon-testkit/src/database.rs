@@ -6,6 +6,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
 
+use crate::wait::promptly;
+
 /// A schema of its own.
 pub struct Database {
     /// Connects into the schema.
@@ -96,12 +98,15 @@ impl Database {
     pub async fn drop_schema(self) {
         let drop = format!("drop schema if exists {} cascade", self.schema);
         // On a fresh connection: a test may have stopped the server meanwhile.
-        self.client().await.batch_execute(&drop).await.expect("the schema can be dropped");
+        let client = self.client().await;
+        let dropped = promptly("the schema's end", client.batch_execute(&drop)).await;
+        dropped.expect("the schema can be dropped");
     }
 }
 
 async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres lets us in");
+    let connected = promptly("a connection to Postgres", tokio_postgres::connect(url, NoTls)).await;
+    let (client, connection) = connected.expect("Postgres lets us in");
     // The connection ends with its client.
     tokio::spawn(connection);
     client

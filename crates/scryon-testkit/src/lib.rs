@@ -17,6 +17,7 @@ mod s3;
 mod servers;
 mod storage;
 mod wait;
+mod watch;
 
 pub use app::{Parts, TestApp, TestOptions, Wires};
 pub use audio::{quiet_wav, unique_wav, unique_wav_of, wav};
@@ -36,4 +37,5 @@ pub use scryon_simulator::{
 };
 pub use servers::{Pair, Servers, faketime, repository};
 pub use storage::objects;
-pub use wait::{elapse, eventually, eventually_within};
+pub use wait::{elapse, eventually, eventually_within, promptly};
+pub use watch::allow as allow_silence;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 use crate::servers::root;
+use crate::wait::promptly;
 
 /// One running program.
 #[derive(Debug)]
@@ -106,8 +107,14 @@ impl StackProgram {
     }
 
     /// Waits for the program's own end; gives its exit code.
+    ///
+    /// # Panics
+    /// When it does not end within a minute.
     pub async fn ended(&mut self) -> Option<i32> {
-        self.child.wait().await.expect("a child can be awaited").code()
+        promptly(&format!("the end of {}", self.name), self.child.wait())
+            .await
+            .expect("a child can be awaited")
+            .code()
     }
 
     /// Whether it still runs.

@@ -37,6 +37,15 @@ where
     }
 }
 
+/// What ends within a minute unless a server or a library hangs.
+///
+/// # Panics
+/// When it does not, naming `what` was awaited.
+pub async fn promptly<R>(what: &str, work: impl Future<Output = R>) -> R {
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
+}
+
 /// Lets time pass where time itself is what is tested: an outage of a given length, a rate, a random
 /// instant. Never a stand-in for a condition.
 pub async fn elapse(duration: Duration) {

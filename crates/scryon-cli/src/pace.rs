@@ -1,0 +1,151 @@
+//! How many new runs a second workers follow without anybody else being held up.
+//!
+//! Cores are everybody's, whatever lane a call is in: more runs than the workers' machines do make every call slow,
+//! the live ones too. So a bulk order begins slowly and watches how long its runs take. As long as that is what it
+//! was with few of them, it goes faster; once it is more, it goes slower. The idea is that of TCP Vegas (Brakmo and
+//! Peterson 1995, "TCP Vegas: end to end congestion avoidance on a global Internet"): a queue shows as delay.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+
+/// Runs a second.
+const FIRST: f64 = 5.0;
+/// A lane that is paused, or has no worker, gets no more than that.
+const LEAST: f64 = 1.0;
+const FASTER: f64 = 1.15;
+const SLOWER: f64 = 0.7;
+/// Runs that take so many times what the quickest took, and this much in seconds, are in somebody's way.
+const HELD_UP: f64 = 1.15;
+const HELD_UP_SECONDS: f64 = 0.02;
+/// Seconds that the quickest time is remembered: providers have slower days, which are nobody's queue.
+const REMEMBERED: f64 = 60.0;
+/// Runs under way are so many times what this pace and this time make of them, and this many, where nothing lies about.
+const UNDER_WAY: f64 = 2.0;
+const UNDER_WAY_FEW: f64 = 10.0;
+
+/// Of the backfill lane, as the installation tells it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Seen {
+    pub(crate) under_way: f64,
+    /// Median seconds of runs that ended in the last seconds, from their first stage's row to the end.
+    pub(crate) took: Option<f64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// Runs a second.
+    rate: f64,
+    most: f64,
+    /// What runs took, by when it was seen.
+    took: VecDeque<(f64, f64)>,
+}
+
+impl Pace {
+    pub(crate) fn up_to(most: f64) -> Self {
+        Self { rate: FIRST.min(most), most, took: VecDeque::new() }
+    }
+
+    /// Runs to begin in a second.
+    pub(crate) const fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Once a second; `second` counts from any beginning.
+    pub(crate) fn see(&mut self, second: f64, seen: Seen) {
+        self.took.retain(|(at, _)| second - at < REMEMBERED);
+        self.took.extend(seen.took.map(|took| (second, took)));
+        let quickest = self.took.iter().map(|(_, took)| *took).reduce(f64::min);
+        let slow = quickest.zip(seen.took).is_some_and(|(q, took)| took > q * HELD_UP + HELD_UP_SECONDS);
+        let expected = self.rate * quickest.unwrap_or(1.0);
+        let heaped = seen.under_way > expected * UNDER_WAY + UNDER_WAY_FEW;
+        let factor = match (slow || heaped, seen.took) {
+            (true, _) => SLOWER,
+            (false, Some(_)) => FASTER,
+            // Nothing ended yet: nothing is known.
+            (false, None) => 1.0,
+        };
+        self.rate = (self.rate * factor).clamp(LEAST.min(self.most), self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Workers that do so many runs a second, each of which takes so many seconds when nothing is in its way.
+    struct Machine {
+        capacity: f64,
+        alone: f64,
+        queue: f64,
+        under_way: VecDeque<f64>,
+    }
+
+    impl Machine {
+        fn new(capacity: f64, alone: f64) -> Self {
+            Self { capacity, alone, queue: 0.0, under_way: VecDeque::new() }
+        }
+
+        /// A second of it; gives what is seen then, and the time of a run.
+        fn second(&mut self, begun: f64) -> (Seen, f64) {
+            let done = (self.queue + begun).min(self.capacity);
+            self.queue += begun - done;
+            self.under_way.push_back(done);
+            while self.under_way.len() as f64 > self.alone.max(1.0) {
+                self.under_way.pop_front();
+            }
+            let took = self.alone + self.queue / self.capacity.max(0.001);
+            let in_hands = done * self.alone.min(1.0) + self.under_way.iter().skip(1).sum::<f64>();
+            (Seen { under_way: self.queue + in_hands, took: (done > 0.0).then_some(took) }, took)
+        }
+    }
+
+    fn settle(pace: &mut Pace, machine: &mut Machine, from: usize, seconds: usize) -> (f64, f64) {
+        let (mut begun, mut slowest) = (0.0, 0.0_f64);
+        for second in from..from + seconds {
+            let (seen, took) = machine.second(pace.rate());
+            pace.see(second as f64, seen);
+            begun += pace.rate();
+            slowest = slowest.max(took);
+        }
+        (begun / seconds as f64, slowest)
+    }
+
+    #[test]
+    fn it_goes_as_fast_as_it_may_where_workers_follow() {
+        let mut pace = Pace::up_to(200.0);
+        settle(&mut pace, &mut Machine::new(1_000.0, 0.5), 0, 30);
+        assert!((pace.rate() - 200.0).abs() < 1e-9, "{}", pace.rate());
+        let mut slow = Pace::up_to(2.0);
+        settle(&mut slow, &mut Machine::new(1_000.0, 0.5), 0, 10);
+        assert!((slow.rate() - 2.0).abs() < 1e-9, "{}", slow.rate());
+    }
+
+    #[test]
+    fn it_stays_with_what_the_machine_does() {
+        let (mut pace, mut machine) = (Pace::up_to(200.0), Machine::new(40.0, 0.5));
+        settle(&mut pace, &mut machine, 0, 30);
+        let (rate, slowest) = settle(&mut pace, &mut machine, 30, 300);
+        assert!((25.0..=40.5).contains(&rate), "{rate} of 40");
+        assert!(slowest < 1.0, "a run took {slowest} s, and 0.5 alone");
+    }
+
+    #[test]
+    fn a_slower_provider_is_nobodys_queue() {
+        let (mut pace, mut machine) = (Pace::up_to(100.0), Machine::new(1_000.0, 0.5));
+        settle(&mut pace, &mut machine, 0, 60);
+        machine.alone = 3.0;
+        settle(&mut pace, &mut machine, 60, 30);
+        assert!(pace.rate() < 20.0, "it looks like a queue at first: {}", pace.rate());
+        settle(&mut pace, &mut machine, 90, 90);
+        assert!((pace.rate() - 100.0).abs() < 1e-9, "{}", pace.rate());
+    }
+
+    #[test]
+    fn a_lane_without_workers_is_not_filled() {
+        let mut pace = Pace::up_to(200.0);
+        let (_, _) = settle(&mut pace, &mut Machine::new(0.0, 0.5), 0, 60);
+        assert!((pace.rate() - LEAST).abs() < 1e-9, "{}", pace.rate());
+    }
+}
