@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
-use scryon_testkit::{TestApp, TestOptions, Times, elapse, is_full, scryon_command, unique_wav};
+use scryon_testkit::{TestApp, TestOptions, Times, elapse, eventually, is_full, scryon_command, unique_wav};
 use uuid::Uuid;
 
 use crate::support::{WORKERS, all_completed_within, app_for_real_workers, scale, up};
@@ -61,14 +61,21 @@ async fn live_calls_are_as_quick_beside_a_bulk_reprocess() {
     let order = async {
         let mut command = scryon_command();
         command.envs(&app.settings).args(["reprocess", "--user", "local-dev", "--status", "COMPLETED"]);
-        assert!(command.output().await.expect("scryon runs").status.success());
+        let output = command.output().await.expect("scryon runs");
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success());
     };
     let under_way =
         "select count(*) from call_records where run_no < 2 and created_at < now() - interval '1 day'
          or run_no = 2 and completed_run = 1";
     let client = app.database.client().await;
-    let load =
-        live_calls(&app, async |_| client.query_one(under_way, &[]).await.unwrap().get::<_, i64>(0) > 0);
+    let begun =
+        async || app.database.number("select count(*) from call_records where lane = 'backfill'").await;
+    // The order is of COMPLETED calls, the newest first: live ones that came before it began would be among them.
+    let load = async {
+        eventually("the first runs", || async { (begun().await > 0).then_some(()) }).await;
+        live_calls(&app, async |_| client.query_one(under_way, &[]).await.unwrap().get::<_, i64>(0) > 0).await
+    };
     let (meanwhile, ()) = join(load, order).await;
     let calls = old + before.len() + meanwhile.len();
     all_completed_within(&app, calls, PATIENCE).await;

@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use scryon_testkit::{Fault, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within};
+use scryon_testkit::{
+    Fault, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within, is_full,
+};
 
 use crate::support::{WORKERS, WorkerProgram, all_completed, app_for_real_workers, scale, up, upload_many};
 
-/// From the kill to the start of the redo.
+/// From the kill to the start of the redo: what is promised, and what a machine may take that is busy with other things
+/// (a lease alone would take 45 s). It says what it took.
 const TAKEOVER: Duration = Duration::from_secs(5);
+const TAKEOVER_WHEN_BUSY: Duration = Duration::from_secs(10);
 const CALLS: usize = 4;
 
 async fn the_others(stack: &Stack, victim: WorkerProgram) -> Vec<StackProgram> {
@@ -41,7 +45,8 @@ async fn killed_in_mid_stage(victim: WorkerProgram) {
 
     let killed = Instant::now();
     first.kill().await;
-    eventually_within(TAKEOVER, &format!("{} calls taken over", victim.stage), || async {
+    let bound = if is_full() { TAKEOVER } else { TAKEOVER_WHEN_BUSY };
+    eventually_within(bound, &format!("{} calls taken over", victim.stage), || async {
         (claimed(&app, victim, 2).await == CALLS as i64).then_some(())
     })
     .await;

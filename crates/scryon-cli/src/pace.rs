@@ -15,11 +15,13 @@ const FIRST: f64 = 5.0;
 const LEAST: f64 = 1.0;
 const FASTER: f64 = 1.15;
 const SLOWER: f64 = 0.7;
-/// Runs that take so many times what the quickest took, and this much in seconds, are in somebody's way.
-const HELD_UP: f64 = 1.15;
-const HELD_UP_SECONDS: f64 = 0.02;
-/// Seconds that the quickest time is remembered: providers have slower days, which are nobody's queue.
+/// Runs that take so many times what quick ones took, and this much in seconds, are in somebody's way.
+const HELD_UP: f64 = 1.2;
+const HELD_UP_SECONDS: f64 = 0.03;
+/// Seconds that times are remembered: providers have slower days, which are nobody's queue.
 const REMEMBERED: f64 = 60.0;
+/// The share of them that is quicker than what counts as quick: the quickest of few are luck.
+const QUICK: f64 = 0.25;
 /// Runs under way are so many times what this pace and this time make of them, and this many, where nothing lies about.
 const UNDER_WAY: f64 = 2.0;
 const UNDER_WAY_FEW: f64 = 10.0;
@@ -56,9 +58,9 @@ impl Pace {
     pub(crate) fn see(&mut self, second: f64, seen: Seen) {
         self.took.retain(|(at, _)| second - at < REMEMBERED);
         self.took.extend(seen.took.map(|took| (second, took)));
-        let quickest = self.took.iter().map(|(_, took)| *took).reduce(f64::min);
-        let slow = quickest.zip(seen.took).is_some_and(|(q, took)| took > q * HELD_UP + HELD_UP_SECONDS);
-        let expected = self.rate * quickest.unwrap_or(1.0);
+        let quick = self.quick();
+        let slow = quick.zip(seen.took).is_some_and(|(quick, took)| took > quick * HELD_UP + HELD_UP_SECONDS);
+        let expected = self.rate * quick.unwrap_or(1.0);
         let heaped = seen.under_way > expected * UNDER_WAY + UNDER_WAY_FEW;
         let factor = match (slow || heaped, seen.took) {
             (true, _) => SLOWER,
@@ -67,6 +69,13 @@ impl Pace {
             (false, None) => 1.0,
         };
         self.rate = (self.rate * factor).clamp(LEAST.min(self.most), self.most);
+    }
+
+    /// Seconds of a run with nothing in its way.
+    fn quick(&self) -> Option<f64> {
+        let mut took: Vec<f64> = self.took.iter().map(|(_, took)| *took).collect();
+        took.sort_by(f64::total_cmp);
+        took.get((took.len() as f64 * QUICK) as usize).copied()
     }
 }
 

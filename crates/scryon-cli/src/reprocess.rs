@@ -124,7 +124,8 @@ async fn begin(
         if !arguments.eager && now - looked >= LOOK_SECONDS {
             looked = now;
             let backfill = desk.order(Operation::Backfill {}).await?;
-            let seen = serde_json::from_value(backfill).map_err(|e| Failure::new(Failure::UNAVAILABLE, e.to_string()))?;
+            let seen = serde_json::from_value(backfill)
+                .map_err(|e| Failure::new(Failure::UNAVAILABLE, e.to_string()))?;
             pace.see(now, seen);
         }
         let rate = if arguments.eager { f64::from(arguments.rate) } else { pace.rate() };

@@ -17,6 +17,9 @@ use crate::db::{Connections, Statement, StoreError};
 
 /// Most steps of one statement: what they lock is held until the last one is done.
 const TOGETHER: usize = 128;
+/// So many steps of one statement make the whole pace worth its wait. Where fewer came together the cost of each is
+/// nobody's trouble, and the wait would be one of a live call, at each of its steps.
+const COMPANY: u32 = 4;
 /// After how many statements a lane's plans are made anew for the first time, and by what that grows each time:
 /// plans made while the tables were small are kept by the session, and may read the wrong index.
 const PLANS_ANEW: (u64, u64) = (16, 8);
@@ -52,8 +55,8 @@ impl<T> Clone for Batches<T> {
 
 impl<T: OfCall + QueryableByName<Pg> + Send + 'static> Batches<T> {
     /// `connections`: for steps that are sent again apart; each lane opens one of its own besides.
-    /// `pace`: least time between the starts of two statements of a lane. Under load it gathers company for
-    /// each step; a lane that was quiet for longer sends at once.
+    /// `pace`: time between the starts of two statements of a lane under load, where it gathers company for each
+    /// step. A lane whose steps come alone sends at once.
     pub(crate) fn new(connections: Connections, pace: Duration) -> Self {
         Self { connections, pace, lanes: Arc::default() }
     }
@@ -124,10 +127,7 @@ impl Lane {
                 let _old_plans = self.own.effect(Statement::new("discard plans")).await;
             }
             let together = take(&mut waiting);
-            // Behind a full statement there is no company to wait for: it is there.
-            if together.len() < TOGETHER {
-                next = Instant::now() + self.pace;
-            }
+            next = Instant::now() + wait(self.pace, together.len());
             if let Some(refused) = run(&self.own, &self.text, together).await {
                 self.retry_apart(refused);
             }
@@ -144,6 +144,16 @@ impl Lane {
             });
         }
     }
+}
+
+/// Until the next statement may start, after one of so many steps.
+fn wait(pace: Duration, together: usize) -> Duration {
+    // Behind a full statement there is no company to wait for: it is there.
+    if together >= TOGETHER {
+        return Duration::ZERO;
+    }
+    let others = u32::try_from(together.saturating_sub(1)).unwrap_or(COMPANY);
+    pace * others.min(COMPANY - 1) / (COMPANY - 1)
 }
 
 /// The next statement's steps. The functions take one step of a call: a second one waits for the next statement.
@@ -198,6 +208,12 @@ mod tests {
 
     fn asked(call: u128) -> Asked<()> {
         Asked { call: Uuid::from_u128(call), step: String::new(), answer: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn a_step_that_came_alone_makes_nobody_wait() {
+        let waits = [0, 1, 2, 3, 4, 5, 127, 128].map(|n| wait(Duration::from_millis(60), n).as_millis());
+        assert_eq!(waits, [0, 0, 20, 40, 60, 60, 60, 0]);
     }
 
     #[test]
