@@ -295,8 +295,10 @@ tools() {
   has psql || missing+=(postgresql-client)
   has curl || missing+=(curl)
   has openssl || missing+=(openssl)
+  # What a fault test makes a network with.
+  has ip || missing+=(iproute2)
   [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}" \
-    || say "not installed: ${missing[*]}. Without ffmpeg calls run on the original audio; without pocketsphinx set SCRYON_WHISPER_MODEL; the runbooks need psql, curl and openssl. On Debian: apt-get install ${missing[*]}"
+    || say "not installed: ${missing[*]}. Without ffmpeg calls run on the original audio; without pocketsphinx set SCRYON_WHISPER_MODEL; the runbooks need psql, curl and openssl, a fault test ip. On Debian: apt-get install ${missing[*]}"
 }
 
 python() {

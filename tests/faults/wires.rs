@@ -1,6 +1,7 @@
 //! What stands between the programs and what they depend on, when it falls silent, loses answers or breaks:
 //! the server behind it lives on and tells nobody. Each test has its programs on wires of its own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -9,7 +10,7 @@ use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::{CallId, TenantId};
 use scryon_domain::stage::Lane;
 use scryon_testkit::{
-    Client, Fault, TestApp, TestOptions, Way, elapse, eventually, eventually_within, unique_wav,
+    Client, Fault, Link, TestApp, TestOptions, Way, elapse, eventually, eventually_within, unique_wav,
 };
 
 use crate::support::{all_completed, bought_once_each, scale, scale_time, steady_load, upload_many};
@@ -17,6 +18,8 @@ use crate::support::{all_completed, bought_once_each, scale, scale_time, steady_
 const LATENCY: Duration = Duration::from_millis(300);
 /// Longer than any heartbeat of ours is awaited.
 const NOTICED: Duration = Duration::from_secs(30);
+/// Quiet for 15 s, then asked twice, 5 s apart; what was sent is given up after 10 s; a heartbeat is missed after 20 s.
+const GIVEN_UP: Duration = Duration::from_secs(45);
 const CONSUMING: &str = "scryon_broker_connected{connection=\"consume\"";
 
 async fn wired(options: TestOptions) -> TestApp {
@@ -163,6 +166,58 @@ async fn a_postgres_that_hangs_meets_every_deadline_and_pauses_the_consumers() {
     })
     .await;
     println!("answering {:?} after the return of Postgres", healed.elapsed());
+    let kept = app.database.number("select count(*) from call_records").await as usize;
+    assert!(kept >= before, "{kept} calls of {before} promises");
+    all_completed(&app, kept).await;
+    bought_once_each(&app, kept);
+    app.finish().await;
+}
+
+/// The network loses every packet: nothing is acknowledged, and no connection ends by itself. Connections that wait
+/// for an answer and those that wait for work are given up by the deadlines of TCP, which would be a quarter of an
+/// hour otherwise; nobody holds on to a dead one, and all goes on when packets pass again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_loses_every_packet_leaves_no_connection_and_no_call_behind() {
+    let loss = scale_time("a network without packets", 25, 300);
+    let Some(link) = Link::up().map(Arc::new) else {
+        println!("NOT SHOWN: it takes root to make a network that loses packets");
+        return;
+    };
+    let options = TestOptions::default().latency(LATENCY).linked(link.clone());
+    let app = TestApp::start_with(options).await;
+    let postgres = app.wires().postgres.address().port();
+    let broker = app.wires().broker.address().port();
+    let before = upload_many(&app, 60).await.len();
+    eventually("consumers", || async { (consumers(&app) > 0.0).then_some(()) }).await;
+    let old = [(postgres, link.sockets_to(postgres)), (broker, link.sockets_to(broker))];
+    assert!(old.iter().all(|(_, sockets)| !sockets.is_empty()), "{old:?}");
+
+    link.lose();
+    let lost = Instant::now();
+    let given_up = async {
+        eventually_within(GIVEN_UP, "every connection from before to be given up", || async {
+            let stands = |(port, old): &(u16, Vec<u16>)| {
+                link.sockets_to(*port).iter().any(|socket| old.contains(socket))
+            };
+            (!old.iter().any(stands)).then_some(())
+        })
+        .await;
+        lost.elapsed()
+    };
+    let ((statuses, slowest), given_up) = join(asked_meanwhile(&app, loss), given_up).await;
+    let sockets = old.iter().map(|(_, sockets)| sockets.len()).sum::<usize>();
+    println!("{sockets} connections were given up after {given_up:?}; {} requests, the slowest took {slowest:?}", statuses.len());
+    assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    assert!(slowest < Duration::from_secs(15), "{slowest:?}");
+    assert!(consumers(&app) < 1.0, "a broker that cannot be reached is noticed");
+
+    link.heal();
+    let healed = Instant::now();
+    eventually_within(NOTICED, "the API to answer", || async {
+        (app.client.get("/api/calls").await.status == 200).then_some(())
+    })
+    .await;
+    println!("answering {:?} after the first packet", healed.elapsed());
     let kept = app.database.number("select count(*) from call_records").await as usize;
     assert!(kept >= before, "{kept} calls of {before} promises");
     all_completed(&app, kept).await;

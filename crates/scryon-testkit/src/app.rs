@@ -17,6 +17,7 @@ use crate::broker::BrokerConnection;
 use crate::client::Client;
 use crate::database::Database;
 use crate::gate::Gate;
+use crate::link::Link;
 use crate::proxy::Proxy;
 use crate::s3::ObjectStore;
 use crate::servers::Servers;
@@ -62,6 +63,8 @@ pub struct TestOptions {
     pub hosted: bool,
     /// Programs reach everything through proxies.
     pub wired: bool,
+    /// Postgres and RabbitMQ are at the far end of it.
+    pub link: Option<Arc<Link>>,
     /// Objects are in a store that speaks S3.
     pub remote_storage: bool,
 }
@@ -76,6 +79,7 @@ impl Default for TestOptions {
             servers: None,
             hosted: false,
             wired: false,
+            link: None,
             remote_storage: false,
         }
     }
@@ -129,6 +133,12 @@ impl TestOptions {
         self
     }
 
+    /// The same, with Postgres and RabbitMQ at the far end of a link.
+    pub fn linked(mut self, link: Arc<Link>) -> Self {
+        self.link = Some(link);
+        self.wired()
+    }
+
     /// With an object store of the test's own instead of a folder: see [`TestApp::object_store`].
     pub fn remote_storage(mut self) -> Self {
         self.remote_storage = true;
@@ -151,11 +161,12 @@ pub struct Wires {
 }
 
 impl Wires {
-    async fn to(servers: &Servers, provider: &str) -> Self {
+    fn to(servers: &Servers, provider: &str, link: Option<&Link>) -> Self {
+        let server = |url: &str| link.map_or_else(|| Proxy::to_url(url), |link| Proxy::behind(link, url));
         Self {
-            postgres: Proxy::to_url(&servers.database_url).await,
-            broker: Proxy::to_url(&servers.amqp_url).await,
-            provider: Proxy::to_url(provider).await,
+            postgres: server(&servers.database_url),
+            broker: server(&servers.amqp_url),
+            provider: Proxy::to_url(provider),
         }
     }
 }
@@ -199,7 +210,7 @@ impl TestApp {
         let places = Places { provider: &provider_url, api: &base };
         let mut settings = settings(&options, &servers, &database, &storage, &places);
         let wires = match options.wired {
-            true => Some(Wires::to(&servers, &provider_url).await),
+            true => Some(Wires::to(&servers, &provider_url, options.link.as_deref())),
             false => None,
         };
         if let Some(wires) = &wires {

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::link::Link;
+
 /// Bytes moved at once.
 const PIECE: usize = 16 << 10;
 
@@ -97,8 +99,19 @@ impl Proxy {
     ///
     /// # Panics
     /// When no port is free.
-    pub async fn to(server: impl Into<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    pub fn to(server: impl Into<String>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        Self::on(listener, server)
+    }
+
+    /// A proxy to the server that a URL names, behind a link.
+    pub fn behind(link: &Link, url: &str) -> Self {
+        Self::on(link.listener(), host_of(url))
+    }
+
+    fn on(listener: std::net::TcpListener, server: impl Into<String>) -> Self {
+        listener.set_nonblocking(true).expect("a listener that tasks may wait for");
+        let listener = TcpListener::from_std(listener).expect("a listener that tasks may wait for");
         let address = listener.local_addr().expect("a bound address");
         let (orders, watched) = watch::channel(Orders::default());
         let counts = Arc::new(Counts::default());
@@ -107,8 +120,8 @@ impl Proxy {
     }
 
     /// A proxy to the server that a URL names.
-    pub async fn to_url(url: &str) -> Self {
-        Self::to(host_of(url)).await
+    pub fn to_url(url: &str) -> Self {
+        Self::to(host_of(url))
     }
 
     /// Where programs connect to instead of the server.
@@ -320,7 +333,7 @@ mod tests {
                 });
             }
         });
-        Proxy::to(address.to_string()).await
+        Proxy::to(address.to_string())
     }
 
     async fn client(proxy: &Proxy) -> TcpStream {
