@@ -206,7 +206,10 @@ async fn a_network_that_loses_every_packet_leaves_no_connection_and_no_call_behi
     };
     let ((statuses, slowest), given_up) = join(asked_meanwhile(&app, loss), given_up).await;
     let sockets = old.iter().map(|(_, sockets)| sockets.len()).sum::<usize>();
-    println!("{sockets} connections were given up after {given_up:?}; {} requests, the slowest took {slowest:?}", statuses.len());
+    println!(
+        "{sockets} connections were given up after {given_up:?}; {} requests, the slowest took {slowest:?}",
+        statuses.len()
+    );
     assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
     assert!(slowest < Duration::from_secs(15), "{slowest:?}");
     assert!(consumers(&app) < 1.0, "a broker that cannot be reached is noticed");
