@@ -137,6 +137,21 @@ async fn asked_meanwhile(app: &TestApp, time: Duration) -> (Vec<u16>, Duration) 
     (statuses, slowest)
 }
 
+/// What was out of reach has just come back: the API answers, and every promise of `before` is kept, and paid once.
+async fn goes_on(app: TestApp, before: usize) {
+    let healed = Instant::now();
+    eventually_within(NOTICED, "the API to answer", || async {
+        (app.client.get("/api/calls").await.status == 200).then_some(())
+    })
+    .await;
+    println!("answering {:?} after it came back", healed.elapsed());
+    let kept = app.database.number("select count(*) from call_records").await as usize;
+    assert!(kept >= before, "{kept} calls of {before} promises");
+    all_completed(&app, kept).await;
+    bought_once_each(&app, kept);
+    app.finish().await;
+}
+
 /// Postgres hangs, and no socket says so. Every deadline fires; the API says 503; deliveries stay in the workers'
 /// hands, and neither the queue nor Postgres is asked in a circle.
 #[tokio::test(flavor = "multi_thread")]
@@ -160,17 +175,7 @@ async fn a_postgres_that_hangs_meets_every_deadline_and_pauses_the_consumers() {
     assert!(bytes < 4_000 * silence.as_secs(), "the queue is spun: {bytes} bytes");
 
     postgres.heal();
-    let healed = Instant::now();
-    eventually_within(NOTICED, "the API to answer", || async {
-        (app.client.get("/api/calls").await.status == 200).then_some(())
-    })
-    .await;
-    println!("answering {:?} after the return of Postgres", healed.elapsed());
-    let kept = app.database.number("select count(*) from call_records").await as usize;
-    assert!(kept >= before, "{kept} calls of {before} promises");
-    all_completed(&app, kept).await;
-    bought_once_each(&app, kept);
-    app.finish().await;
+    goes_on(app, before).await;
 }
 
 /// The network loses every packet: nothing is acknowledged, and no connection ends by itself. Connections that wait
@@ -180,7 +185,7 @@ async fn a_postgres_that_hangs_meets_every_deadline_and_pauses_the_consumers() {
 async fn a_network_that_loses_every_packet_leaves_no_connection_and_no_call_behind() {
     let loss = scale_time("a network without packets", 25, 300);
     let Some(link) = Link::up().map(Arc::new) else {
-        println!("NOT SHOWN: it takes root to make a network that loses packets");
+        println!("NOT SHOWN: it takes CAP_NET_ADMIN and CAP_SYS_ADMIN to make a network that loses packets");
         return;
     };
     let options = TestOptions::default().latency(LATENCY).linked(link.clone());
@@ -215,17 +220,7 @@ async fn a_network_that_loses_every_packet_leaves_no_connection_and_no_call_behi
     assert!(consumers(&app) < 1.0, "a broker that cannot be reached is noticed");
 
     link.heal();
-    let healed = Instant::now();
-    eventually_within(NOTICED, "the API to answer", || async {
-        (app.client.get("/api/calls").await.status == 200).then_some(())
-    })
-    .await;
-    println!("answering {:?} after the first packet", healed.elapsed());
-    let kept = app.database.number("select count(*) from call_records").await as usize;
-    assert!(kept >= before, "{kept} calls of {before} promises");
-    all_completed(&app, kept).await;
-    bought_once_each(&app, kept);
-    app.finish().await;
+    goes_on(app, before).await;
 }
 
 /// Half of the wire: statements arrive and commit, their answers do not. What was promised is there once; what

@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -25,14 +24,14 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link of the test's own; `None` where network namespaces may not be made: that takes root.
+    /// A link of the test's own; `None` where this process may not make one, as anybody but root, and root in a
+    /// container of the usual kind.
     ///
     /// # Panics
-    /// When root cannot make one.
+    /// When it may and cannot.
     pub fn up() -> Option<Self> {
         static COUNT: AtomicU8 = AtomicU8::new(0);
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-        if !is_root {
+        if !may_make_networks() {
             return None;
         }
         let process = std::process::id();
@@ -102,6 +101,14 @@ impl Drop for Link {
             let _best_effort = Command::new("ip").args(arguments).status();
         }
     }
+}
+
+/// Whether this process has CAP_NET_ADMIN and CAP_SYS_ADMIN (capabilities(7)).
+fn may_make_networks() -> bool {
+    const BOTH: u64 = 1 << 12 | 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & BOTH == BOTH)
 }
 
 fn run(arguments: &[&str]) {
