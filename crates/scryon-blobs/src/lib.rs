@@ -5,6 +5,7 @@ mod key;
 mod local;
 mod notes;
 mod read;
+mod spool;
 mod survey;
 mod write;
 
@@ -114,6 +115,7 @@ impl Blobs {
                 let _already = rustls::crypto::ring::default_provider().install_default();
                 let folder = spool_root.join("scryon-spool");
                 std::fs::create_dir_all(&folder)?;
+                spool::tidy(&folder, spool::LEFT);
                 let spool = LocalFileSystem::new_with_prefix(&folder)?.with_automatic_cleanup(true);
                 let store = Arc::new(s3(settings)?);
                 let signer: Arc<dyn Signer> = store.clone();

@@ -31,7 +31,7 @@ pub struct BlobWriter {
     /// Of a local store: what puts the file on the disk.
     durable: Option<(Durable, PathBuf)>,
     path: Path,
-    upload: Option<Box<dyn MultipartUpload>>,
+    upload: Option<Parts>,
     buffer: BytesMut,
     hash: Sha256,
     bytes: u64,
@@ -102,10 +102,9 @@ impl BlobWriter {
         let part = self.buffer.split().freeze();
         let upload = match &mut self.upload {
             Some(upload) => upload,
-            None => self.upload.insert(self.store.put_multipart(&self.path).await?),
+            None => self.upload.insert(Parts::start(&*self.store, &self.path).await?),
         };
-        upload.put_part(part.into()).await?;
-        Ok(())
+        upload.put(part).await
     }
 
     /// Makes the object visible.
@@ -117,7 +116,7 @@ impl BlobWriter {
             if !self.buffer.is_empty() {
                 self.flush().await?;
             }
-            if let Some(mut upload) = self.upload.take() {
+            if let Some(upload) = self.upload.take() {
                 upload.complete().await?;
             }
         }
@@ -125,9 +124,8 @@ impl BlobWriter {
             durable.settle(file).await?;
         }
         if let Some(remote) = self.remote.take() {
-            let sent = send_spooled(&*self.store, &*remote, &self.path).await;
-            self.store.delete(&self.path).await?;
-            sent?;
+            let spooled = Spooled { store: self.store.clone(), path: self.path.clone() };
+            send_spooled(&*spooled.store, &*remote, &spooled.path).await?;
         }
         let sha256 = std::mem::take(&mut self.hash).finalize().to_vec();
         let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
@@ -136,9 +134,8 @@ impl BlobWriter {
 
     /// Gives the object up. Dropping does the same without waiting for it.
     pub async fn abort(mut self) {
-        if let Some(mut upload) = self.upload.take() {
-            // What cannot be removed now is an orphan for the storage sweep.
-            let _orphan = upload.abort().await;
+        if let Some(upload) = self.upload.take() {
+            upload.abort().await;
         }
     }
 }
@@ -146,8 +143,70 @@ impl BlobWriter {
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         WRITERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An upload part by part. Whatever way it ends, be it a refusal of the store or a caller that waits no longer,
+/// no parts lie about: they are put together, or given up. A bucket keeps and bills parts for ever, and no
+/// listing of objects shows them.
+struct Parts {
+    /// None: it is at its end.
+    upload: Option<Box<dyn MultipartUpload>>,
+}
+
+impl Parts {
+    async fn start(store: &dyn ObjectStore, path: &Path) -> Result<Self, BlobError> {
+        Ok(Self { upload: Some(store.put_multipart(path).await?) })
+    }
+
+    async fn put(&mut self, part: Bytes) -> Result<(), BlobError> {
+        if let Some(upload) = &mut self.upload {
+            upload.put_part(part.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the object visible.
+    async fn complete(mut self) -> Result<(), BlobError> {
+        if let Some(upload) = &mut self.upload
+            && let Err(error) = upload.complete().await
+        {
+            self.abort().await;
+            return Err(error.into());
+        }
+        self.upload = None;
+        Ok(())
+    }
+
+    /// Dropping does the same without waiting for it.
+    async fn abort(mut self) {
+        if let Some(mut upload) = self.upload.take() {
+            // What cannot be given up now is left to the bucket's own rule (docs/backup.md, "Parts of uploads").
+            let _left = upload.abort().await;
+        }
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
         if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move { upload.abort().await });
+        }
+    }
+}
+
+/// A recording in the spool. It goes whatever comes of the sending, also where nobody waits for it any more.
+struct Spooled {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (store, path) = (self.store.clone(), std::mem::take(&mut self.path));
+            // What stays is removed by a later start (`spool::tidy`).
+            runtime.spawn(async move { store.delete(&path).await });
         }
     }
 }
@@ -164,22 +223,21 @@ async fn send_spooled(
         remote.put(path, whole.into()).await?;
         return Ok(());
     }
-    let mut upload = remote.put_multipart(path).await?;
+    let mut upload = Parts::start(remote, path).await?;
     let mut start = 0;
     while start < size {
         let end = (start + S3_PART as u64).min(size);
         let sent = match spool.get_range(path, start..end).await {
-            Ok(part) => upload.put_part(part.into()).await,
-            Err(error) => Err(error),
+            Ok(part) => upload.put(part).await,
+            Err(error) => Err(error.into()),
         };
         if let Err(error) = sent {
-            let _orphan = upload.abort().await;
-            return Err(error.into());
+            upload.abort().await;
+            return Err(error);
         }
         start = end;
     }
-    upload.complete().await?;
-    Ok(())
+    upload.complete().await
 }
 
 #[cfg(test)]

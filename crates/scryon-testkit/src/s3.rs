@@ -330,6 +330,7 @@ fn delete_many(shared: &Shared, order: &str) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eventually;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn objects_are_put_read_listed_and_deleted_as_the_programs_do() {
@@ -355,5 +356,36 @@ mod tests {
         assert_eq!(blobs.size(&key).await.unwrap(), Some(11 << 20));
         assert_eq!(blobs.delete_prefix("tenants/t/").await.unwrap(), 2);
         assert_eq!((blobs.list("tenants/t").await.unwrap().len(), store.open_uploads()), (0, 0));
+    }
+
+    /// However an upload in parts ends, its parts do not stay in the bucket.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn parts_of_an_upload_that_fails_or_that_nobody_waits_for_are_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ObjectStore::start(folder.path().to_owned());
+        let settings = scryon_config::Config::from_env(&store.settings()).unwrap().storage;
+        let blobs = scryon_blobs::Blobs::open(&settings).unwrap();
+        let key = scryon_blobs::BlobKey::stored("tenants/t/users/u/calls/c/temp/a.wav");
+        let large = async || {
+            let mut writer = blobs.writer(&key, None).unwrap();
+            writer.write(&vec![7; 11 << 20]).await.unwrap();
+            writer.finish().await
+        };
+        let begun = || async { (store.open_uploads() == 1).then_some(()) };
+        let given_up = || async { (store.open_uploads() == 0).then_some(()) };
+        // The first POST begins it; each one that would put the parts together is refused.
+        store.fail_next("POST", 1, StorageFault::Slow(Duration::ZERO));
+        store.fail_next("POST", 10, StorageFault::Status(500));
+        large().await.unwrap_err();
+        assert_eq!(store.open_uploads(), 0, "it was awaited");
+        store.shared.state().faults.clear();
+        // A client that hangs up, or a deadline: the future is dropped in the middle.
+        store.fail_next("PUT", 10, StorageFault::Slow(Duration::from_secs(3600)));
+        tokio::select! {
+            done = large() => panic!("it was to hang: {done:?}"),
+            () = eventually("parts to be on their way", begun) => {}
+        }
+        eventually("the parts to be given up", given_up).await;
+        assert_eq!(blobs.size(&key).await.unwrap(), None);
     }
 }
