@@ -17,7 +17,12 @@ const LANES: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn claimant(owner: &str) -> Claimant {
-    Claimant { owner: owner.to_owned(), hint_id: HintId(Uuid::now_v7()), redelivered: false }
+    Claimant {
+        owner: owner.to_owned(),
+        hint_id: HintId(Uuid::now_v7()),
+        redelivered: false,
+        lane: scryon_domain::stage::Lane::Live,
+    }
 }
 
 async fn claim(store: &Store, id: CallId, stage: StageKind) -> Lease {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use scryon_domain::ids::{CallId, HintId};
-use scryon_domain::stage::StageKind;
+use scryon_domain::stage::{Lane, StageKind};
 use scryon_store::{Beginning, Claimant, Lease, StageOutput, Store, StoreSettings};
 use scryon_testkit::{Database, Servers, eventually};
 use uuid::Uuid;
@@ -35,7 +35,12 @@ async fn queued_call(database: &Database) -> CallId {
 }
 
 fn claimant(owner: &str) -> Claimant {
-    Claimant { owner: owner.to_owned(), hint_id: HintId(Uuid::now_v7()), redelivered: false }
+    Claimant {
+        owner: owner.to_owned(),
+        hint_id: HintId(Uuid::now_v7()),
+        redelivered: false,
+        lane: Lane::Live,
+    }
 }
 
 async fn started(store: &Store, id: CallId) -> Lease {

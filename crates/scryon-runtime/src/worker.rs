@@ -249,6 +249,7 @@ impl Shared {
             owner: self.deps.owner.to_string(),
             hint_id: delivery.hint_id,
             redelivered: delivery.redelivered,
+            lane: hint.lane,
         };
         let mut patience = Patience::new(&self.stopping);
         loop {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
+use scryon_domain::stage::Lane as CallLane;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -35,6 +36,7 @@ pub(crate) trait OfCall {
 
 struct Asked<T> {
     call: Uuid,
+    lane: CallLane,
     /// A JSON object.
     step: String,
     answer: oneshot::Sender<Result<Vec<T>, StoreError>>,
@@ -65,12 +67,12 @@ impl<T: OfCall + QueryableByName<Pg> + Send + 'static> Batches<T> {
     pub(crate) async fn rows(
         &self,
         name: Step,
-        call: Uuid,
+        (call, lane): (Uuid, CallLane),
         step: &impl Serialize,
     ) -> Result<Vec<T>, StoreError> {
         let step = serde_json::to_string(step).map_err(|e| StoreError::row(e.to_string()))?;
         let (answer, answered) = oneshot::channel();
-        if self.lane(name)?.send(Asked { call, step, answer }).is_err() {
+        if self.lane(name)?.send(Asked { call, lane, step, answer }).is_err() {
             return Err(StoreError::stopping());
         }
         answered.await.unwrap_or_else(|_gone| Err(StoreError::stopping()))
@@ -109,17 +111,14 @@ impl Lane {
         mut asked: mpsc::UnboundedReceiver<Asked<T>>,
     ) {
         let mut waiting = VecDeque::new();
-        let mut next = Instant::now();
+        let mut pace = Pace::new(self.pace, Instant::now());
         let (mut sent, mut plans_end) = (0, PLANS_ANEW.0);
         loop {
             if waiting.is_empty() {
                 let Some(first) = asked.recv().await else { return };
                 waiting.push_back(first);
             }
-            tokio::time::sleep_until(next).await;
-            while let Ok(one) = asked.try_recv() {
-                waiting.push_back(one);
-            }
+            self.gather(&pace, &mut asked, &mut waiting).await;
             sent += 1;
             if sent == plans_end {
                 plans_end *= PLANS_ANEW.1;
@@ -127,9 +126,38 @@ impl Lane {
                 let _old_plans = self.own.effect(Statement::new("discard plans")).await;
             }
             let together = take(&mut waiting);
-            next = Instant::now() + wait(self.pace, together.len());
+            pace.sent(&together, Instant::now());
             if let Some(refused) = run(&self.own, &self.text, together).await {
                 self.retry_apart(refused);
+            }
+        }
+    }
+
+    /// Until the next statement may start.
+    async fn gather<T>(
+        &self,
+        pace: &Pace,
+        asked: &mut mpsc::UnboundedReceiver<Asked<T>>,
+        waiting: &mut VecDeque<Asked<T>>,
+    ) {
+        loop {
+            while let Ok(one) = asked.try_recv() {
+                waiting.push_back(one);
+            }
+            let (lane, next) = pace.next(waiting);
+            if next <= Instant::now() {
+                return;
+            }
+            // Only a live call brings the start forward; behind one, nobody who comes has to wake us.
+            let arrival = async {
+                match lane {
+                    CallLane::Live => std::future::pending().await,
+                    CallLane::Backfill => asked.recv().await,
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                Some(one) = arrival => waiting.push_back(one),
             }
         }
     }
@@ -143,6 +171,35 @@ impl Lane {
                 debug_assert!(again.is_none(), "a step alone is answered");
             });
         }
+    }
+}
+
+/// When a lane's next statement may start. A live call waits for other live calls alone, however many bulk runs go
+/// by; what it finds waiting goes with it.
+struct Pace {
+    whole: Duration,
+    /// For a statement with a live call's step in it, and for one of bulk runs' steps.
+    live: Instant,
+    bulk: Instant,
+}
+
+impl Pace {
+    fn new(whole: Duration, now: Instant) -> Self {
+        Self { whole, live: now, bulk: now }
+    }
+
+    /// When those that wait may start, and for whose sake then.
+    fn next<T>(&self, waiting: &VecDeque<Asked<T>>) -> (CallLane, Instant) {
+        match waiting.iter().any(|one| one.lane == CallLane::Live) {
+            true => (CallLane::Live, self.live),
+            false => (CallLane::Backfill, self.bulk),
+        }
+    }
+
+    fn sent<T>(&mut self, together: &[Asked<T>], now: Instant) {
+        let live = together.iter().filter(|one| one.lane == CallLane::Live).count();
+        self.bulk = now + wait(self.whole, together.len());
+        self.live = if together.len() >= TOGETHER { now } else { now + wait(self.whole, live) };
     }
 }
 
@@ -207,7 +264,32 @@ mod tests {
     use super::*;
 
     fn asked(call: u128) -> Asked<()> {
-        Asked { call: Uuid::from_u128(call), step: String::new(), answer: oneshot::channel().0 }
+        asked_in(CallLane::Live, call)
+    }
+
+    fn asked_in(lane: CallLane, call: u128) -> Asked<()> {
+        Asked { call: Uuid::from_u128(call), lane, step: String::new(), answer: oneshot::channel().0 }
+    }
+
+    /// Milliseconds that a step of each lane waits behind a statement of so many live and bulk steps.
+    #[test]
+    fn a_live_call_waits_for_live_calls_alone() {
+        let waits = |live: usize, bulk: usize| {
+            let now = Instant::now();
+            let mut pace = Pace::new(Duration::from_millis(60), now);
+            let lanes = [vec![CallLane::Live; live], vec![CallLane::Backfill; bulk]].concat();
+            pace.sent(&lanes.into_iter().map(|lane| asked_in(lane, 1)).collect::<Vec<_>>(), now);
+            [CallLane::Live, CallLane::Backfill].map(|lane| {
+                let waiting = VecDeque::from([asked_in(lane, 2), asked_in(CallLane::Backfill, 3)]);
+                (pace.next(&waiting).1 - now).as_millis()
+            })
+        };
+        assert_eq!(waits(0, 50), [0, 60]);
+        assert_eq!(waits(1, 50), [0, 60]);
+        assert_eq!(waits(2, 0), [20, 20]);
+        assert_eq!(waits(50, 50), [60, 60]);
+        assert_eq!(waits(0, 128), [0, 0]);
+        assert_eq!(waits(120, 8), [0, 0]);
     }
 
     #[test]

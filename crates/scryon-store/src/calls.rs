@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
 use scryon_domain::ids::{CallId, TenantId, UserId};
+use scryon_domain::stage::Lane;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -315,7 +316,7 @@ impl Store {
             response: key.map(|k| &k.response),
             again: ANNOUNCE_AGAIN.as_secs_f64(),
         };
-        Ok(!self.accepts.rows(ACCEPT, call_id.0, &step).await?.is_empty())
+        Ok(!self.accepts.rows(ACCEPT, (call_id.0, Lane::Live), &step).await?.is_empty())
     }
 
     /// Whether the call is there, for a client whose commit's answer was lost.

@@ -30,6 +30,8 @@ pub struct Claimant {
     pub hint_id: HintId,
     /// The broker delivered it before.
     pub redelivered: bool,
+    /// The queue it came by.
+    pub lane: Lane,
 }
 
 /// How a worker wants to begin a run.
@@ -159,7 +161,7 @@ impl Store {
             to_analyse: true,
             go_on: beginning.go_on.as_ref().map(Continuation::step),
         };
-        advanced(self.steps.rows(START, call_id.0, &step).await?)
+        advanced(self.steps.rows(START, (call_id.0, claimant.lane), &step).await?)
     }
 
     /// Claims one stage of one run. For a paid engine the purchase is recorded in the same statement.
@@ -180,7 +182,7 @@ impl Store {
             silence: OWNER_SILENCE.as_secs_f64(),
             intent: intent.map(JobIntent::step),
         };
-        let rows = self.steps.rows(CLAIM, call_id.0, &step).await?;
+        let rows = self.steps.rows(CLAIM, (call_id.0, claimant.lane), &step).await?;
         rows.into_iter().next().map(LeaseRow::into_lease).transpose()
     }
 

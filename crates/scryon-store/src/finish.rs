@@ -208,7 +208,7 @@ impl Store {
     }
 
     async fn finish(&self, lease: &Lease, step: FinishStep<'_>) -> Result<Option<Advanced>, StoreError> {
-        let rows = self.steps.rows(FINISH, lease.call_id.0, &step).await?;
+        let rows = self.steps.rows(FINISH, lease.step_of(), &step).await?;
         advanced(rows)
     }
 }

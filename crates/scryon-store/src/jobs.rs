@@ -122,7 +122,7 @@ impl Store {
             silence: 0.0,
             intent: Some(intent.step()),
         };
-        let rows = self.steps.rows(BEGIN, lease.call_id.0, &step).await?;
+        let rows = self.steps.rows(BEGIN, lease.step_of(), &step).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         Ok(row.into_lease()?.job)
     }

@@ -351,6 +351,11 @@ impl Fence {
 }
 
 impl Lease {
+    /// Whose step a statement carries, and how long it may wait for others.
+    pub(crate) const fn step_of(&self) -> (Uuid, Lane) {
+        (self.call_id.0, self.lane)
+    }
+
     pub(crate) fn fence(&self) -> Fence {
         Fence::new(self.call_id, self.run_no, self.stage, self.token)
     }

@@ -119,7 +119,7 @@ impl Store {
             delay: setback.delay.as_secs_f64(),
             ..set_back(lease, setback.event.as_ref(), setback.error_code.as_deref(), setback.job)
         };
-        let rows = self.steps.rows(SET_BACK, lease.call_id.0, &step).await?;
+        let rows = self.steps.rows(SET_BACK, lease.step_of(), &step).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         let mut hint = row.place()?;
         hint.reason = HintReason::Retry;
@@ -135,7 +135,7 @@ impl Store {
         job: Option<JobEnd>,
     ) -> Result<bool, StoreError> {
         let step = set_back(lease, event, Some(error_code), job);
-        Ok(!self.steps.rows(FAIL, lease.call_id.0, &step).await?.is_empty())
+        Ok(!self.steps.rows(FAIL, lease.step_of(), &step).await?.is_empty())
     }
 
     /// After a statement whose answer was lost: did it take effect?
