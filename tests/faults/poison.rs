@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use futures_util::future::join_all;
-use scryon_testkit::{TestOptions, eventually, unique_wav_of, wav};
+use scryon_testkit::{Stack, TestApp, TestOptions, eventually, unique_wav, unique_wav_of, wav};
 use uuid::Uuid;
 
 use crate::support::{
@@ -81,4 +81,65 @@ async fn a_recording_that_crashes_its_decoder_fails_alone() {
     assert!(verdict.problems.is_empty(), "{:?}", verdict.problems);
     app.stop_and_clean().await;
     std::fs::remove_dir_all(&tools).unwrap();
+}
+
+const DUE: &str =
+    "update call_stages set not_before = now(), publish_due = now() where call_id = $1 and state = 'PENDING'";
+
+/// A worker that dies of the call, and what the sweeper made of its lease. Nobody waits for the lease to run out.
+async fn dies_of(app: &TestApp, stack: &Stack, call: Uuid, deaths: i32) -> f64 {
+    let crash = format!("diarization@{call}");
+    let mut victim = stack.start(DIARIZATION.name, &[("SCRYON_CRASH_AT", &crash)]);
+    assert_eq!(victim.ended().await, None, "{}", victim.log());
+    let silent =
+        "update call_stages set lease_until = now() where stage = 'diarization' and state = 'RUNNING'";
+    app.database.sql(silent, &[]).await;
+    let after = "select extract(epoch from coalesce(not_before - now(), '0'))::float8 from call_stages
+         where call_id = $1 and stage = 'diarization' and state = 'PENDING' and starts = $2 and outcomes = 0";
+    let (client, wanted) = (app.database.client().await, &deaths);
+    eventually("its lease to have run out", || async {
+        let row = client.query_opt(after, &[&call, wanted]).await.unwrap()?;
+        Some(row.get::<_, f64>(0))
+    })
+    .await
+}
+
+/// Whatever takes a whole worker down: the third death is the last for now, and others are worked on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_takes_its_workers_down_is_begun_ever_more_rarely() {
+    let (app, stack) = app_for_real_workers(TestOptions::default()).await;
+    let others = join_all([TRANSCRIPTION, ANALYSIS].map(|w| up(&stack, w.name, &[]))).await;
+    let poison = app.client.upload(unique_wav()).await;
+    upload_many(&app, 6).await;
+    for deaths in 1..=2 {
+        assert!(dies_of(&app, &stack, poison, deaths).await <= 0.0, "death {deaths} may be anybody's");
+    }
+    for (deaths, seconds) in [(3, 10.0), (4, 20.0), (5, 40.0)] {
+        let pause = dies_of(&app, &stack, poison, deaths).await;
+        assert!((seconds - 5.0..=seconds).contains(&pause), "{pause} s after death {deaths}");
+        // The neighbours' worker lives: it has the poisonous call's message, too, and leaves the call alone.
+        let crash = format!("diarization@{poison}");
+        let mut worker = up(&stack, DIARIZATION.name, &[("SCRYON_CRASH_AT", &crash)]).await;
+        let calls = upload_many(&app, 2).await;
+        join_all(calls.into_iter().map(|id| app.client.finished(id))).await;
+        assert!(worker.is_running(), "{}", worker.log());
+        worker.signal("TERM").await;
+        assert_eq!(worker.ended().await, Some(0), "{}", worker.log());
+        if deaths < 5 {
+            app.database.sql(DUE, &[&poison]).await;
+        }
+    }
+    let stuck = app.database.sql("select reason, advice from stuck_calls where id = $1", &[&poison]).await;
+    let told: Vec<(String, String)> = stuck.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert!(
+        matches!(&told[..], [(reason, advice)] if reason == "workers_died" && advice.starts_with("5 workers")),
+        "{told:?}"
+    );
+
+    let worker = up(&stack, DIARIZATION.name, &[]).await;
+    // A death is no proof: by its time the call is begun again, and this worker has nothing against it.
+    app.database.sql(DUE, &[&poison]).await;
+    all_completed(&app, 13).await;
+    drop((others, worker));
+    app.finish().await;
 }

@@ -67,6 +67,39 @@ async fn a_lease_that_was_taken_over_writes_nothing() {
     database.drop_schema().await;
 }
 
+/// Three workers died over it: who comes next may be anybody's worker, so nobody takes it up at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_three_workers_down_is_left_to_the_sweeper() {
+    let database = database().await;
+    let store = database.store();
+    let id = queued_call(&database).await;
+    started(&store, id).await;
+    let again = async |owner: &str| {
+        database.sql("update call_stages set lease_until = now() - interval '1 second'", &[]).await;
+        store.stage_claim(id, 1, StageKind::Preprocessing, &claimant(owner), None).await.unwrap()
+    };
+    assert_eq!(again("second").await.map(|lease| lease.starts), Some(2));
+    assert_eq!(again("third").await.map(|lease| lease.starts), Some(3));
+    assert!(again("fourth").await.is_none(), "three died");
+    let pause = "select round(extract(epoch from not_before - now()) / 10)::bigint from call_stages
+         where state = 'PENDING' and error_code = 'worker_died' and publish_due = not_before";
+    for (deaths, tens) in [(3, 1), (4, 2), (9, 64), (12, 360), (400, 360)] {
+        database
+            .sql("update call_stages set state = 'RUNNING', lease_until = now() - interval '1 second', starts = $1", &[&deaths])
+            .await;
+        assert_eq!(store.leases_expire(10).await.unwrap().hints.len(), 1);
+        assert_eq!(database.number(pause).await, tens, "tens of seconds after {deaths} deaths");
+        let early =
+            store.stage_claim(id, 1, StageKind::Preprocessing, &claimant("early"), None).await.unwrap();
+        assert!(early.is_none(), "not due");
+    }
+    database.sql("update call_stages set not_before = now()", &[]).await;
+    let due =
+        store.stage_claim(id, 1, StageKind::Preprocessing, &claimant("due"), None).await.unwrap().unwrap();
+    assert!(finish(&store, &due).await, "a death is no proof");
+    database.drop_schema().await;
+}
+
 /// An answer of an older run is not taken for one of the new run, whose stage waits under the same name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_of_an_older_run_writes_nothing() {

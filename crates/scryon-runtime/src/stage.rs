@@ -221,6 +221,11 @@ impl StageDeps {
     pub fn crash_point(&self, name: &str) {
         crate::crash::crash_point(self.crash_at.as_deref(), name);
     }
+
+    /// See [`crate::crash::crash_over`].
+    pub(crate) fn crash_over(&self, lease: &Lease) {
+        crate::crash::crash_over(self.crash_at.as_deref(), lease.stage, lease.call_id);
+    }
 }
 
 impl<'a> StageContext<'a> {

@@ -403,6 +403,7 @@ impl Shared {
             self.deps.metrics.stage_in_flight.with_label_values(&[lease.stage.as_str(), lease.lane.as_str()]);
         in_flight.inc();
         let started = Instant::now();
+        self.deps.crash_over(lease);
         let cx = StageContext::new(lease, &guard, &self.deps);
         let (outcome, step) = match self.run(entry, &cx).await {
             Ran::Done(done) => self.conclude(entry, &cx, done, hint_id, started).await,

@@ -91,16 +91,23 @@ static DUE_STAGES: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     )
 });
 
-/// A lease nobody renewed: the stage waits for a worker again. The death is not an outcome.
+/// A lease nobody renewed: the stage waits for a worker again. The death is not an outcome. From the third one on it
+/// waits for longer each time: 10 s, 20 s, … an hour. Claims take such a stage from nobody else's hands before that
+/// (`stages_claim`), so whatever takes workers down meets ever fewer of them. It is announced at once all the same, and
+/// that announcement finds it not due.
 const EXPIRED_LEASES: &str = "with dead as (
-         select s.call_id, s.run_no, s.stage from call_stages s where s.state = 'RUNNING' and s.lease_until < now()
+         select s.call_id, s.run_no, s.stage, s.starts - s.outcomes as deaths from call_stages s
+         where s.state = 'RUNNING' and s.lease_until < now()
          order by s.lease_until limit $1 for no key update skip locked
      ), judged as (
-         select dead.*, c.lane, c.run_no = dead.run_no and c.status in ('TRANSCRIBING', 'ANALYZING') as current
+         select dead.*, case when deaths >= 3 then least(10 * 2 ^ least(deaths - 3, 9), 3600) * interval '1 second' end as pause,
+             c.lane, c.run_no = dead.run_no and c.status in ('TRANSCRIBING', 'ANALYZING') as current
          from dead join call_records c on c.id = dead.call_id)
      update call_stages r set state = case when j.current then 'PENDING' else 'SUPERSEDED' end, lease_until = null,
-         finished_at = case when j.current then null else now() end,
-         publish_due = case when j.current then now() + $2 * interval '1 second' end, publish_n = 1
+         finished_at = case when j.current then null else now() end, publish_n = 1,
+         not_before = coalesce(now() + j.pause, r.not_before),
+         error_code = case when j.pause is null then r.error_code else 'worker_died' end,
+         publish_due = case when j.current then now() + coalesce(j.pause, $2 * interval '1 second') end
      from judged j where r.call_id = j.call_id and r.run_no = j.run_no and r.stage = j.stage
      returning r.call_id, r.run_no, r.stage, j.lane, r.tenant_id, j.current";
 
