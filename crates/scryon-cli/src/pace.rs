@@ -15,9 +15,17 @@ const FIRST: f64 = 5.0;
 const LEAST: f64 = 1.0;
 const FASTER: f64 = 1.15;
 const SLOWER: f64 = 0.7;
-/// Runs that take so many times what quick ones took, and this much in seconds, are in somebody's way.
+/// The share of the pace that was too much up to which the next approach is quick.
+const SAFE: f64 = 0.5;
+/// Beyond that the pace grows by so much of itself a second, for each second since it was too much: twice as fast after
+/// two minutes, ten times after three and a half. Like CUBIC (RFC 9438) it stays long where it was well, and finds room
+/// that is new. Each time it is too much somebody's live calls are slow for a second or two.
+const PROBE: f64 = 0.000_1;
+/// Runs that take so many times what quick ones took, and this much in seconds, are in somebody's way. The seconds are
+/// for what steps of a run wait for company in the lanes of the workers' statements (`SCRYON_STEP_PACE_MS`), where nobody
+/// is held up.
 const HELD_UP: f64 = 1.2;
-const HELD_UP_SECONDS: f64 = 0.03;
+const HELD_UP_SECONDS: f64 = 0.08;
 /// Seconds that times are remembered: providers have slower days, which are nobody's queue.
 const REMEMBERED: f64 = 60.0;
 /// The share of them that is quicker than what counts as quick: the quickest of few are luck.
@@ -25,6 +33,8 @@ const QUICK: f64 = 0.25;
 /// Runs under way are so many times what this pace and this time make of them, and this many, where nothing lies about.
 const UNDER_WAY: f64 = 2.0;
 const UNDER_WAY_FEW: f64 = 10.0;
+/// Seconds from a reset to its first stage, which the dispatcher begins; runs are under way then, too.
+const UNTIL_BEGUN: f64 = 0.5;
 
 /// Of the backfill lane, as the installation tells it.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -40,13 +50,18 @@ pub(crate) struct Pace {
     /// Runs a second.
     rate: f64,
     most: f64,
+    /// Up to here it was well; and when it last was too much.
+    safe: f64,
+    too_much: Option<f64>,
+    slow_before: bool,
     /// What runs took, by when it was seen.
     took: VecDeque<(f64, f64)>,
 }
 
 impl Pace {
     pub(crate) fn up_to(most: f64) -> Self {
-        Self { rate: FIRST.min(most), most, took: VecDeque::new() }
+        let rate = FIRST.min(most);
+        Self { rate, most, safe: most, too_much: None, slow_before: false, took: VecDeque::new() }
     }
 
     /// Runs to begin in a second.
@@ -60,15 +75,25 @@ impl Pace {
         self.took.extend(seen.took.map(|took| (second, took)));
         let quick = self.quick();
         let slow = quick.zip(seen.took).is_some_and(|(quick, took)| took > quick * HELD_UP + HELD_UP_SECONDS);
-        let expected = self.rate * quick.unwrap_or(1.0);
+        let expected = self.rate * (UNTIL_BEGUN + quick.unwrap_or(1.0));
         let heaped = seen.under_way > expected * UNDER_WAY + UNDER_WAY_FEW;
-        let factor = match (slow || heaped, seen.took) {
-            (true, _) => SLOWER,
-            (false, Some(_)) => FASTER,
+        let too_much = slow || heaped;
+        if too_much {
+            // What follows at once is the same heap, not a lower limit.
+            if !self.slow_before {
+                self.safe = self.rate * SAFE;
+            }
+            self.too_much = Some(second);
+        }
+        self.slow_before = too_much;
+        let rate = match (too_much, seen.took) {
+            (true, _) => self.rate * SLOWER,
+            (false, Some(_)) if self.rate < self.safe => (self.rate * FASTER).min(self.safe),
+            (false, Some(_)) => self.rate * (1.0 + PROBE * (second - self.too_much.unwrap_or(second))),
             // Nothing ended yet: nothing is known.
-            (false, None) => 1.0,
+            (false, None) => self.rate,
         };
-        self.rate = (self.rate * factor).clamp(LEAST.min(self.most), self.most);
+        self.rate = rate.clamp(LEAST.min(self.most), self.most);
     }
 
     /// Seconds of a run with nothing in its way.
@@ -136,8 +161,15 @@ mod tests {
         let (mut pace, mut machine) = (Pace::up_to(200.0), Machine::new(40.0, 0.5));
         settle(&mut pace, &mut machine, 0, 30);
         let (rate, slowest) = settle(&mut pace, &mut machine, 30, 300);
-        assert!((25.0..=40.5).contains(&rate), "{rate} of 40");
+        assert!((20.0..=40.5).contains(&rate), "{rate} of 40");
         assert!(slowest < 1.0, "a run took {slowest} s, and 0.5 alone");
+        let held_up = (330..930).filter(|second| {
+            let (seen, took) = machine.second(pace.rate());
+            pace.see(f64::from(*second), seen);
+            took > 0.6
+        });
+        let held_up = held_up.count();
+        assert!((1..=24).contains(&held_up), "in {held_up} of 600 seconds somebody was held up");
     }
 
     #[test]
@@ -147,7 +179,7 @@ mod tests {
         machine.alone = 3.0;
         settle(&mut pace, &mut machine, 60, 30);
         assert!(pace.rate() < 20.0, "it looks like a queue at first: {}", pace.rate());
-        settle(&mut pace, &mut machine, 90, 90);
+        settle(&mut pace, &mut machine, 90, 240);
         assert!((pace.rate() - 100.0).abs() < 1e-9, "{}", pace.rate());
     }
 
