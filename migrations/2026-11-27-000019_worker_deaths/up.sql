@@ -64,9 +64,11 @@ create or replace view stuck_calls as
       and not exists (select 1 from call_stages s where s.call_id = c.id and s.run_no = c.run_no
                       and s.state in ('PENDING', 'RUNNING', 'WAITING'))
     union all
-    select c.id, c.status::text, s.stage::text, 'workers_died', s.started_at,
+    select c.id, c.status::text, s.stage::text, 'workers_died',
+        -- When the sweeper took it back: the pause is that of EXPIRED_LEASES.
+        s.not_before - least(10 * 2 ^ least(s.starts - s.outcomes - 3, 9), 3600) * interval '1 second',
         (s.starts - s.outcomes)::text || ' workers died over it, and the next one begins it at '
             || to_char(s.not_before at time zone 'UTC', 'HH24:MI:SS') || ' UTC: look at their last logs, or cancel the call'
     from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no
     where s.publish_due is not null and s.state = 'PENDING' and s.error_code = 'worker_died' and s.starts - s.outcomes >= 5
-      and c.status in ('TRANSCRIBING', 'ANALYZING');
+      and s.not_before > now() and c.status in ('TRANSCRIBING', 'ANALYZING') and not is_paused(s.stage, c.lane, null);

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::durable::Durable;
 use crate::{BlobError, BlobKey, Blobs, Written, path};
@@ -26,8 +27,8 @@ static WRITERS: AtomicUsize = AtomicUsize::new(0);
 pub struct BlobWriter {
     /// The store that is written to: the final one, or the spool in front of it.
     store: Arc<dyn ObjectStore>,
-    /// The final store, where `store` is a spool.
-    remote: Option<Arc<dyn ObjectStore>>,
+    /// Where `store` is a spool: the file there, and the final store.
+    remote: Option<(Spooled, Arc<dyn ObjectStore>)>,
     /// Of a local store: what puts the file on the disk.
     durable: Option<(Durable, PathBuf)>,
     path: Path,
@@ -50,7 +51,7 @@ impl Blobs {
         WRITERS.fetch_add(1, Ordering::Relaxed);
         let (store, remote): (Arc<dyn ObjectStore>, _) = match &self.spool {
             None => (self.store.clone(), None),
-            Some(spool) => (spool.clone(), Some(self.store.clone())),
+            Some(spool) => (spool.clone(), Some((Spooled::new(spool.clone()), self.store.clone()))),
         };
         Ok(BlobWriter {
             store,
@@ -98,11 +99,16 @@ impl BlobWriter {
         self.path.as_ref()
     }
 
+    /// Where `store` keeps it.
+    fn place(&self) -> &Path {
+        self.remote.as_ref().map_or(&self.path, |(spooled, _)| &spooled.path)
+    }
+
     async fn flush(&mut self) -> Result<(), BlobError> {
         let part = self.buffer.split().freeze();
         let upload = match &mut self.upload {
             Some(upload) => upload,
-            None => self.upload.insert(Parts::start(&*self.store, &self.path).await?),
+            None => self.upload.insert(Parts::start(&*self.store, self.place()).await?),
         };
         upload.put(part).await
     }
@@ -111,7 +117,7 @@ impl BlobWriter {
     pub async fn finish(mut self) -> Result<Written, BlobError> {
         if self.upload.is_none() {
             let whole = self.buffer.split().freeze();
-            self.store.put(&self.path, whole.into()).await?;
+            self.store.put(self.place(), whole.into()).await?;
         } else {
             if !self.buffer.is_empty() {
                 self.flush().await?;
@@ -123,9 +129,10 @@ impl BlobWriter {
         if let Some((durable, file)) = self.durable.take() {
             durable.settle(file).await?;
         }
-        if let Some(remote) = self.remote.take() {
-            let spooled = Spooled { store: self.store.clone(), path: self.path.clone() };
-            send_spooled(&*spooled.store, &*remote, &spooled.path).await?;
+        if let Some((spooled, remote)) = self.remote.take() {
+            let sent = spooled.send(&*remote, &self.path).await;
+            spooled.remove().await;
+            sent?;
         }
         let sha256 = std::mem::take(&mut self.hash).finalize().to_vec();
         let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
@@ -195,49 +202,58 @@ impl Drop for Parts {
     }
 }
 
-/// A recording in the spool. It goes whatever comes of the sending, also where nobody waits for it any more.
+/// A recording in the spool. It goes whatever comes of the sending, also where nobody waits for it any more. Its name is
+/// its own: two workers may have the same object in hands, one of which has lost its lease and does not know it yet.
 struct Spooled {
     store: Arc<dyn ObjectStore>,
     path: Path,
+    gone: bool,
+}
+
+impl Spooled {
+    fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, path: Path::from(Uuid::new_v4().simple().to_string()), gone: false }
+    }
+
+    /// Sends the complete file to the remote store: whole when it fits one part, else part by part.
+    async fn send(&self, remote: &dyn ObjectStore, to: &Path) -> Result<(), BlobError> {
+        let size = self.store.head(&self.path).await?.size;
+        if size <= S3_PART as u64 {
+            let whole: Bytes = self.store.get(&self.path).await?.bytes().await?;
+            remote.put(to, whole.into()).await?;
+            return Ok(());
+        }
+        let mut upload = Parts::start(remote, to).await?;
+        let mut start = 0;
+        while start < size {
+            let end = (start + S3_PART as u64).min(size);
+            let sent = match self.store.get_range(&self.path, start..end).await {
+                Ok(part) => upload.put(part).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = sent {
+                upload.abort().await;
+                return Err(error);
+            }
+            start = end;
+        }
+        upload.complete().await
+    }
+
+    /// Dropping does the same without waiting for it. What stays is removed by a later start (`spool::tidy`).
+    async fn remove(mut self) {
+        let _left = self.store.delete(&self.path).await;
+        self.gone = true;
+    }
 }
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let (false, Ok(runtime)) = (self.gone, tokio::runtime::Handle::try_current()) {
             let (store, path) = (self.store.clone(), std::mem::take(&mut self.path));
-            // What stays is removed by a later start (`spool::tidy`).
             runtime.spawn(async move { store.delete(&path).await });
         }
     }
-}
-
-/// Sends a complete file to the remote store: whole when it fits one part, else part by part.
-async fn send_spooled(
-    spool: &dyn ObjectStore,
-    remote: &dyn ObjectStore,
-    path: &Path,
-) -> Result<(), BlobError> {
-    let size = spool.head(path).await?.size;
-    if size <= S3_PART as u64 {
-        let whole: Bytes = spool.get(path).await?.bytes().await?;
-        remote.put(path, whole.into()).await?;
-        return Ok(());
-    }
-    let mut upload = Parts::start(remote, path).await?;
-    let mut start = 0;
-    while start < size {
-        let end = (start + S3_PART as u64).min(size);
-        let sent = match spool.get_range(path, start..end).await {
-            Ok(part) => upload.put(part).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = sent {
-            upload.abort().await;
-            return Err(error);
-        }
-        start = end;
-    }
-    upload.complete().await
 }
 
 #[cfg(test)]

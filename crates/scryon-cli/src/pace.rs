@@ -26,6 +26,11 @@ const PROBE: f64 = 0.000_1;
 /// is held up.
 const HELD_UP: f64 = 1.2;
 const HELD_UP_SECONDS: f64 = 0.08;
+/// And so many standard errors of their median: runs take as long as their recordings are, and the median of a few of them
+/// is chance. It is 0.93 times the distance of the quarters over the root of their number (McGill, Tukey and Larsen 1978,
+/// "Variations of box plots").
+const SURE: f64 = 3.0;
+const MEDIAN_ERROR: f64 = 0.93;
 /// Seconds that times are remembered: providers have slower days, which are nobody's queue.
 const REMEMBERED: f64 = 60.0;
 /// The share of them that is quicker than what counts as quick: the quickest of few are luck.
@@ -43,6 +48,9 @@ pub(crate) struct Seen {
     pub(crate) under_way: f64,
     /// Median seconds of runs that ended in the last seconds, from their first stage's row to the end.
     pub(crate) took: Option<f64>,
+    /// Number of those runs, and seconds between their quarters.
+    pub(crate) ended: f64,
+    pub(crate) spread: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -74,7 +82,9 @@ impl Pace {
         self.took.retain(|(at, _)| second - at < REMEMBERED);
         self.took.extend(seen.took.map(|took| (second, took)));
         let quick = self.quick();
-        let slow = quick.zip(seen.took).is_some_and(|(quick, took)| took > quick * HELD_UP + HELD_UP_SECONDS);
+        let chance = SURE * MEDIAN_ERROR * seen.spread.unwrap_or(0.0) / seen.ended.max(1.0).sqrt();
+        let most = |quick: f64| quick * HELD_UP + HELD_UP_SECONDS + chance;
+        let slow = quick.zip(seen.took).is_some_and(|(quick, took)| took > most(quick));
         let expected = self.rate * (UNTIL_BEGUN + quick.unwrap_or(1.0));
         let heaped = seen.under_way > expected * UNDER_WAY + UNDER_WAY_FEW;
         let too_much = slow || heaped;
@@ -131,7 +141,8 @@ mod tests {
             }
             let took = self.alone + self.queue / self.capacity.max(0.001);
             let in_hands = done * self.alone.min(1.0) + self.under_way.iter().skip(1).sum::<f64>();
-            (Seen { under_way: self.queue + in_hands, took: (done > 0.0).then_some(took) }, took)
+            let took_some = (done > 0.0).then_some(took);
+            (Seen { under_way: self.queue + in_hands, took: took_some, ended: done, spread: Some(0.0) }, took)
         }
     }
 
@@ -188,5 +199,43 @@ mod tests {
         let mut pace = Pace::up_to(200.0);
         let (_, _) = settle(&mut pace, &mut Machine::new(0.0, 0.5), 0, 60);
         assert!((pace.rate() - LEAST).abs() < 1e-9, "{}", pace.rate());
+    }
+
+    /// Recordings are long and short. Nobody is in anybody's way here, however long runs take.
+    #[test]
+    fn long_runs_are_nobodys_queue() {
+        let mut dice = 7_u64;
+        let mut chance = || {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 40) as f64 / f64::from(1 << 24)
+        };
+        let mut pace = Pace::up_to(50.0);
+        // Their ends, and what they took.
+        let mut runs: Vec<(f64, f64)> = Vec::new();
+        let mut begun = 0.0;
+        for second in 1..=1_800_u32 {
+            let now = f64::from(second);
+            for _ in 0..pace.rate() as usize {
+                // About four seconds, half of it as deviation: log-normal, by a sum of twelve (Irwin and Hall).
+                let normal = (0..12).map(|_| chance()).sum::<f64>() - 6.0;
+                let took = 3.58 * (normal * 0.47).exp();
+                runs.push((now - 1.0 + chance() + took, took));
+            }
+            runs.retain(|(end, _)| *end > now - 3.0);
+            let mut ended: Vec<f64> =
+                runs.iter().filter(|(end, _)| *end <= now).map(|(_, took)| *took).collect();
+            ended.sort_by(f64::total_cmp);
+            let quarter = |n: usize| ended.get(ended.len() * n / 4).copied();
+            let seen = Seen {
+                under_way: (runs.len() - ended.len()) as f64,
+                took: quarter(2),
+                ended: ended.len() as f64,
+                spread: quarter(3).zip(quarter(1)).map(|(slow, quick)| slow - quick),
+            };
+            pace.see(now, seen);
+            begun += if second > 300 { pace.rate() } else { 0.0 };
+        }
+        let rate = begun / 1_500.0;
+        assert!(rate > 40.0, "{rate} of 50");
     }
 }

@@ -72,6 +72,12 @@ pub struct Backfill {
     /// end; `None` where none was.
     #[diesel(sql_type = diesel::sql_types::Nullable<Double>)]
     pub took: Option<f64>,
+    /// So many runs were that.
+    #[diesel(sql_type = BigInt)]
+    pub ended: i64,
+    /// Seconds between the quarter of them that was quickest and the one that was slowest.
+    #[diesel(sql_type = diesel::sql_types::Nullable<Double>)]
+    pub spread: Option<f64>,
 }
 
 /// A call of a list, and where the next one begins.
@@ -119,11 +125,15 @@ static NEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     )
 });
 
-const BACKFILL: &str = "select
-         (select count(*) from call_records where lane = 'backfill' and status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')) as under_way,
-         (select percentile_cont(0.5) within group (order by extract(epoch from c.finished_at - s.begun)::float8)
-          from call_records c, lateral (select min(created_at) as begun from call_stages where call_id = c.id and run_no = c.run_no) s
-          where c.finished_at > now() - interval '3 seconds' and c.lane = 'backfill' and c.status = 'COMPLETED') as took";
+const BACKFILL: &str = "with ended as (
+         select extract(epoch from c.finished_at - s.begun)::float8 as took
+         from call_records c, lateral (select min(created_at) as begun from call_stages where call_id = c.id and run_no = c.run_no) s
+         where c.finished_at > now() - interval '3 seconds' and c.lane = 'backfill' and c.status = 'COMPLETED'
+     ), quarters as (
+         select count(*) as n, percentile_cont(array[0.25, 0.5, 0.75]) within group (order by took) as q from ended)
+     select (select count(*) from call_records where lane = 'backfill' and status in ('QUEUED', 'TRANSCRIBING', 'ANALYZING')) as under_way,
+         q[2] as took, n as ended, q[3] - q[1] as spread
+     from quarters";
 
 /// Each is a reset as an operator types it. A call that was reset or went on meanwhile is left alone.
 const RESET: &str = "with chosen as (

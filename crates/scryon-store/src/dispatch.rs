@@ -76,7 +76,7 @@ static DUE_STAGES: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
         "with due as (
              select s.call_id, s.run_no, s.stage from call_stages s join call_records c on c.id = s.call_id
              where s.state in ('PENDING', 'WAITING') and s.publish_due <= now()
-               and (s.state = 'WAITING' or s.publish_due <= now() - $4 * interval '1 second' or not s.stage || '.' || c.lane = any($3))
+               and (s.state = 'WAITING' or (s.error_code = 'worker_died' and s.publish_n = 1) or s.publish_due <= now() - $4 * interval '1 second' or not s.stage || '.' || c.lane = any($3))
              order by s.publish_due limit $1 for no key update of s skip locked
          ), judged as (
              select due.*, c.lane, c.run_no = due.run_no and c.status in ('TRANSCRIBING', 'ANALYZING') as current
@@ -94,7 +94,7 @@ static DUE_STAGES: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 /// A lease nobody renewed: the stage waits for a worker again. The death is not an outcome. From the third one on it
 /// waits for longer each time: 10 s, 20 s, … an hour. Claims take such a stage from nobody else's hands before that
 /// (`stages_claim`), so whatever takes workers down meets ever fewer of them. It is announced at once all the same, and
-/// that announcement finds it not due.
+/// that announcement finds it not due; so the next one does not wait for those in line (DUE_STAGES).
 const EXPIRED_LEASES: &str = "with dead as (
          select s.call_id, s.run_no, s.stage, s.starts - s.outcomes as deaths from call_stages s
          where s.state = 'RUNNING' and s.lease_until < now()
