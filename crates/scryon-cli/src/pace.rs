@@ -25,7 +25,7 @@ const PROBE: f64 = 0.000_1;
 /// for what steps of a run wait for company in the lanes of the workers' statements (`SCRYON_STEP_PACE_MS`), where nobody
 /// is held up.
 const HELD_UP: f64 = 1.2;
-const HELD_UP_SECONDS: f64 = 0.08;
+const HELD_UP_SECONDS: f64 = 0.03;
 /// And so many standard errors of their median: runs take as long as their recordings are, and the median of a few of them
 /// is chance. It is 0.93 times the distance of the quarters over the root of their number (McGill, Tukey and Larsen 1978,
 /// "Variations of box plots").
