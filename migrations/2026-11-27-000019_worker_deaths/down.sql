@@ -58,3 +58,4 @@ begin
     end if;
     return query select * from lease_rows(claimed, held, jobs);
 end $$;
+drop function pause_after_deaths(int);

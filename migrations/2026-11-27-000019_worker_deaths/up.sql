@@ -1,6 +1,11 @@
 -- A stage that took three workers down is taken back by the sweeper alone, later each time: whatever kills them meets one
 -- worker at a time, ever more rarely, and no call is failed for a death that may be somebody else's.
 
+-- How long a stage is kept back after so many deaths; null: not at all.
+create function pause_after_deaths(a_deaths int) returns interval language sql immutable as $$
+    select case when a_deaths >= 3 then least(10 * 2 ^ least(a_deaths - 3, 9), 3600) * interval '1 second' end
+$$;
+
 create or replace function stages_claim(a_steps jsonb) returns setof lease_row language plpgsql as $$
 declare
     steps claim_step[] := array(select s from jsonb_populate_recordset(null::claim_step, a_steps) s);
@@ -18,7 +23,7 @@ begin
         from unnest(locked) k (id) join unnest(steps) s on s.call_id = k.id
         where t.call_id = k.id and t.run_no = s.run_no and t.stage = s.stage and (
             (t.state in ('PENDING', 'WAITING') and (t.not_before is null or t.not_before <= now()))
-            or (t.state = 'RUNNING' and t.starts - t.outcomes < 3 and (t.lease_until < now()
+            or (t.state = 'RUNNING' and pause_after_deaths(t.starts - t.outcomes) is null and (t.lease_until < now()
                 or (s.redelivered and t.hint_id = s.hint and not exists (
                     select 1 from worker_heartbeats h where h.owner = t.lease_owner
                       and h.beat_at > now() - s.silence * interval '1 second')))))
@@ -65,8 +70,8 @@ create or replace view stuck_calls as
                       and s.state in ('PENDING', 'RUNNING', 'WAITING'))
     union all
     select c.id, c.status::text, s.stage::text, 'workers_died',
-        -- When the sweeper took it back: the pause is that of EXPIRED_LEASES.
-        s.not_before - least(10 * 2 ^ least(s.starts - s.outcomes - 3, 9), 3600) * interval '1 second',
+        -- When the sweeper took it back.
+        s.not_before - pause_after_deaths(s.starts - s.outcomes),
         (s.starts - s.outcomes)::text || ' workers died over it, and the next one begins it at '
             || to_char(s.not_before at time zone 'UTC', 'HH24:MI:SS') || ' UTC: look at their last logs, or cancel the call'
     from call_stages s join call_records c on c.id = s.call_id and c.run_no = s.run_no

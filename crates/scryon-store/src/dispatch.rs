@@ -100,7 +100,7 @@ const EXPIRED_LEASES: &str = "with dead as (
          where s.state = 'RUNNING' and s.lease_until < now()
          order by s.lease_until limit $1 for no key update skip locked
      ), judged as (
-         select dead.*, case when deaths >= 3 then least(10 * 2 ^ least(deaths - 3, 9), 3600) * interval '1 second' end as pause,
+         select dead.*, pause_after_deaths(deaths) as pause,
              c.lane, c.run_no = dead.run_no and c.status in ('TRANSCRIBING', 'ANALYZING') as current
          from dead join call_records c on c.id = dead.call_id)
      update call_stages r set state = case when j.current then 'PENDING' else 'SUPERSEDED' end, lease_until = null,
