@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scryon_testkit::{Fault, TestApp, TestOptions, eventually, unique_wav};
+use scryon_testkit::{Fault, StorageFault, TestApp, TestOptions, eventually, unique_wav};
 use uuid::Uuid;
 
 async fn events(app: &TestApp, id: Uuid, stage: &str, status: &str) -> i64 {
@@ -256,5 +256,34 @@ async fn the_same_recording_of_a_tenant_is_bought_once() {
     assert_eq!((app.bought("transcribe", &audio), app.bought("diarize", &audio)), (1, 1));
     let foreign = "select count(*) from call_artifacts where storage_key not like '%' || call_id || '%'";
     assert_eq!(app.database.number(foreign).await, 0, "no call leans on another's objects");
+    app.finish().await;
+}
+
+/// The call is taken from its worker while the document of a paid answer is being written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_kept_whose_call_fails_while_it_is_written_down() {
+    let app = TestApp::start_with(TestOptions::default().remote_storage()).await;
+    app.simulator.fail_next("transcribe", 1, Fault::Hold);
+    let audio = unique_wav();
+    let id = app.client.upload(audio.clone()).await;
+    eventually("the provider to work", || async { (app.simulator.held() == 1).then_some(()) }).await;
+    // From here on the answer's document is the next that is written.
+    let diarized = "select count(*) from call_stages where stage = 'diarization' and state = 'SUCCEEDED'";
+    eventually("the other stage's end", || async { (app.database.number(diarized).await == 1).then_some(()) })
+        .await;
+    // Leases are renewed every 15 s: the worker learns in that time that its own is gone.
+    app.object_store().fail_next("PUT", 1, StorageFault::Slow(Duration::from_secs(16)));
+    app.simulator.release();
+    let writing = || async { (app.object_store().faults_left() == 0).then_some(()) };
+    eventually("the document to be on its way", writing).await;
+    let fail = "update call_records set status = 'FAILED', error_reason = 'manual_sweep' where id = $1";
+    app.database.sql(fail, &[&id]).await;
+    eventually("the answer to be kept", || async {
+        (causes(&app, id, "transcription").await == ["first succeeded"]).then_some(())
+    })
+    .await;
+    reset(&app, id).await;
+    assert_eq!(finished_run(&app, id, 2).await["status"], "COMPLETED");
+    assert_eq!(app.bought("transcribe", &audio), 1);
     app.finish().await;
 }

@@ -342,7 +342,11 @@ async fn send<S: EngineStage>(
         }
         cx.deps.crash_point("C11");
     }
-    cx.guard.set_job(None);
+    // An answer stays a purchase in flight until the stage has ended: a lease that is lost while its document is being
+    // written must not drop it.
+    if !matches!(asked, Ok(Asked::Answer(_))) {
+        cx.guard.set_job(None);
+    }
     cx.deps.circuits.report(circuit, asked.as_ref().err()).await;
     asked
 }
