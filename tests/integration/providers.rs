@@ -269,8 +269,10 @@ async fn an_answer_is_kept_whose_call_fails_while_it_is_written_down() {
     eventually("the provider to work", || async { (app.simulator.held() == 1).then_some(()) }).await;
     // From here on the answer's document is the next that is written.
     let diarized = "select count(*) from call_stages where stage = 'diarization' and state = 'SUCCEEDED'";
-    eventually("the other stage's end", || async { (app.database.number(diarized).await == 1).then_some(()) })
-        .await;
+    eventually("the other stage's end", || async {
+        (app.database.number(diarized).await == 1).then_some(())
+    })
+    .await;
     // Leases are renewed every 15 s: the worker learns in that time that its own is gone.
     app.object_store().fail_next("PUT", 1, StorageFault::Slow(Duration::from_secs(16)));
     app.simulator.release();
