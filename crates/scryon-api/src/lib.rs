@@ -5,6 +5,7 @@ mod admin;
 mod admission;
 mod call_json;
 mod calls;
+mod connections;
 mod controls;
 mod documents;
 mod error;
@@ -26,9 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
+use actix_multipart::MultipartConfig;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, JsonConfig, PathConfig, QueryConfig};
-use actix_web::{App as ActixApp, HttpResponse, HttpServer};
+use actix_web::{App as ActixApp, HttpResponse};
 use scryon_blobs::Blobs;
 use scryon_domain::epoch::Epoch;
 use scryon_domain::ids::TenantId;
@@ -119,7 +121,11 @@ pub async fn serve(ctx: Context, listener: TcpListener) -> Result<(), ProgramErr
     if let Ok(address) = listener.local_addr() {
         info!(address = %address, "API open at http://{address}");
     }
-    let server = HttpServer::new(move || {
+    let manners = connections::Manners {
+        keep_alive: ctx.config.api.keep_alive.0,
+        shutdown_timeout: farewell::patience(&ctx),
+    };
+    let server = connections::serve(listener, &manners, move || {
         ActixApp::new()
             .wrap(from_fn(identity::guard))
             .wrap(cors(&origins))
@@ -128,13 +134,7 @@ pub async fn serve(ctx: Context, listener: TcpListener) -> Result<(), ProgramErr
             .app_data(app.clone())
             .configure(routes)
     })
-    .backlog(4096)
-    .keep_alive(ctx.config.api.keep_alive.0)
-    .disable_signals()
-    .shutdown_timeout(farewell::patience(&ctx))
-    .listen(listener)
-    .map_err(io)?
-    .run();
+    .map_err(io)?;
     tokio::spawn(farewell::stop(ctx.clone(), server.handle()));
     let counting = tokio::spawn(keys::keep(counted.clone()));
     let served = server.await.map_err(io);
@@ -209,6 +209,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .app_data(QueryConfig::default().error_handler(move |e, _| query(&e).into()))
         .app_data(PathConfig::default().error_handler(move |e, _| path(&e).into()))
         .app_data(JsonConfig::default().limit(1 << 20).error_handler(move |e, _| body(&e).into()))
+        .app_data(MultipartConfig::default().buffer_limit(upload::PIECE))
         .service(resource("/api/health").route(web::get().to(health::health)))
         .service(resource("/api/health/ready").route(web::get().to(health::ready)))
         .service(resource("/actuator/health").route(web::get().to(health::actuator)))

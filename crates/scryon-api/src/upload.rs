@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use actix_multipart::{Field, Multipart};
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt};
 use scryon_blobs::{BlobKey, BlobWriter, CallKeys, Written};
 use scryon_domain::hint::{Hint, HintReason};
@@ -34,6 +34,9 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 const ROUTE: &str = "POST /api/calls/analyze";
 /// Most bytes of a part that is not the recording.
 const TEXT_PART: usize = 64 << 10;
+/// Most bytes of a body that wait for their part's reader, beside what the connection itself reads ahead. The library's
+/// own 64 KiB, times a thousand slow uploads, is more than everything else that they hold.
+pub(crate) const PIECE: usize = 16 << 10;
 /// Most parts of a request.
 const PARTS: usize = 32;
 /// A slow start is forgiven for this long.
@@ -155,7 +158,7 @@ impl<'a> Form<'a> {
             ));
         }
         self.expected = content_length(request);
-        let mut parts = Multipart::new(request.headers(), payload);
+        let mut parts = parts_of(request, payload).await?;
         let mut count = 0;
         while let Some(part) = self.clock.next(&mut parts).await? {
             let field = part.map_err(|e| broken(&e))?;
@@ -220,7 +223,7 @@ impl<'a> Form<'a> {
             }
             self.app.metrics.upload_bytes.inc_by(chunk.len() as u64);
             match &mut target {
-                Some(target) => target.write(&chunk).await?,
+                Some(target) => target.write(chunk).await?,
                 None => {
                     head.extend_from_slice(&chunk);
                     if head.len() >= SNIFF_BYTES {
@@ -286,7 +289,7 @@ enum Target {
 }
 
 impl Target {
-    async fn write(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
+    async fn write<C: AsRef<[u8]>>(&mut self, chunk: C) -> Result<(), ApiError> {
         match self {
             Self::Store(writer, _) => writer.write(chunk).await?,
             Self::Hash(hash) => hash.update(chunk),
@@ -349,7 +352,12 @@ pub(crate) fn is_multipart(request: &HttpRequest) -> bool {
     request.content_type().eq_ignore_ascii_case("multipart/form-data")
 }
 
-pub(crate) fn broken(error: &actix_multipart::MultipartError) -> ApiError {
+/// The parts of a body; `routes` says how much of it is held.
+pub(crate) async fn parts_of(request: &HttpRequest, payload: Payload) -> Result<Multipart, ApiError> {
+    Multipart::from_request(request, &mut payload.into_inner()).await.map_err(|e| broken(&e))
+}
+
+pub(crate) fn broken(error: &impl std::fmt::Display) -> ApiError {
     warn!(error = %error, "an upload ended early or was malformed");
     ApiError::validation("body", "is not complete multipart/form-data").closing()
 }

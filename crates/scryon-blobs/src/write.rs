@@ -73,11 +73,13 @@ fn share() -> usize {
 }
 
 impl BlobWriter {
-    /// Appends bytes; waits while the disk is slower than the client.
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), BlobError> {
-        self.hash.update(chunk);
-        self.bytes += chunk.len() as u64;
-        self.buffer.extend_from_slice(chunk);
+    /// Appends bytes; waits while the disk is slower than the client. A chunk that is given away is gone before the wait.
+    pub async fn write<C: AsRef<[u8]>>(&mut self, chunk: C) -> Result<(), BlobError> {
+        let bytes = chunk.as_ref();
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.buffer.extend_from_slice(bytes);
+        drop(chunk);
         if self.buffer.len() >= share() {
             self.flush().await?;
         }
@@ -106,6 +108,10 @@ impl BlobWriter {
 
     async fn flush(&mut self) -> Result<(), BlobError> {
         let part = self.buffer.split().freeze();
+        // It began when there were fewer: the rest of its memory goes with this part.
+        if self.buffer.capacity() > share() {
+            self.buffer = BytesMut::new();
+        }
         let upload = match &mut self.upload {
             Some(upload) => upload,
             None => self.upload.insert(Parts::start(&*self.store, self.place()).await?),

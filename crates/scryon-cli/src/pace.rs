@@ -31,10 +31,14 @@ const HELD_UP_SECONDS: f64 = 0.03;
 /// "Variations of box plots").
 const SURE: f64 = 3.0;
 const MEDIAN_ERROR: f64 = 0.93;
-/// Seconds that times are remembered: providers have slower days, which are nobody's queue.
-const REMEMBERED: f64 = 60.0;
+/// Seconds that times are remembered. A short memory would take what it made slow itself for the measure, and go faster
+/// and faster.
+const REMEMBERED: f64 = 600.0;
 /// The share of them that is quicker than what counts as quick: the quickest of few are luck.
-const QUICK: f64 = 0.25;
+const QUICK: f64 = 0.1;
+/// After so many seconds at the least pace nothing of the order is in anybody's way: providers have slower days, and what
+/// runs take now is the measure.
+const ALONE: f64 = 10.0;
 /// Runs under way are so many times what this pace and this time make of them, and this many, where nothing lies about.
 const UNDER_WAY: f64 = 2.0;
 const UNDER_WAY_FEW: f64 = 10.0;
@@ -62,6 +66,8 @@ pub(crate) struct Pace {
     safe: f64,
     too_much: Option<f64>,
     slow_before: bool,
+    /// Since when it is the least.
+    least_since: Option<f64>,
     /// What runs took, by when it was seen.
     took: VecDeque<(f64, f64)>,
 }
@@ -69,7 +75,15 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn up_to(most: f64) -> Self {
         let rate = FIRST.min(most);
-        Self { rate, most, safe: most, too_much: None, slow_before: false, took: VecDeque::new() }
+        Self {
+            rate,
+            most,
+            safe: most,
+            too_much: None,
+            slow_before: false,
+            least_since: None,
+            took: VecDeque::new(),
+        }
     }
 
     /// Runs to begin in a second.
@@ -79,7 +93,9 @@ impl Pace {
 
     /// Once a second; `second` counts from any beginning.
     pub(crate) fn see(&mut self, second: f64, seen: Seen) {
-        self.took.retain(|(at, _)| second - at < REMEMBERED);
+        let since = self.least_since.filter(|since| second - since >= ALONE);
+        let oldest = since.unwrap_or(second - REMEMBERED);
+        self.took.retain(|(at, _)| *at > oldest);
         self.took.extend(seen.took.map(|took| (second, took)));
         let quick = self.quick();
         let chance = SURE * MEDIAN_ERROR * seen.spread.unwrap_or(0.0) / seen.ended.max(1.0).sqrt();
@@ -103,7 +119,9 @@ impl Pace {
             // Nothing ended yet: nothing is known.
             (false, None) => self.rate,
         };
-        self.rate = rate.clamp(LEAST.min(self.most), self.most);
+        let least = LEAST.min(self.most);
+        self.rate = rate.clamp(least, self.most);
+        self.least_since = (self.rate <= least).then(|| self.least_since.unwrap_or(second));
     }
 
     /// Seconds of a run with nothing in its way.
@@ -188,9 +206,11 @@ mod tests {
         let (mut pace, mut machine) = (Pace::up_to(100.0), Machine::new(1_000.0, 0.5));
         settle(&mut pace, &mut machine, 0, 60);
         machine.alone = 3.0;
-        settle(&mut pace, &mut machine, 60, 30);
+        settle(&mut pace, &mut machine, 60, 15);
         assert!(pace.rate() < 20.0, "it looks like a queue at first: {}", pace.rate());
-        settle(&mut pace, &mut machine, 90, 240);
+        settle(&mut pace, &mut machine, 75, 60);
+        assert!(pace.rate() > 40.0, "half of what was too much: {}", pace.rate());
+        settle(&mut pace, &mut machine, 135, 240);
         assert!((pace.rate() - 100.0).abs() < 1e-9, "{}", pace.rate());
     }
 

@@ -1,6 +1,6 @@
 //! The form of a voice profile: samples in parts named `file`, and the owner's consent.
 
-use actix_multipart::{Field, Multipart};
+use actix_multipart::Field;
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use scryon_domain::media_type::{SNIFF_BYTES, sniff};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::App;
 use crate::error::ApiError;
-use crate::upload::{Clock, broken, is_multipart};
+use crate::upload::{Clock, broken, is_multipart, parts_of};
 
 /// Most samples of one profile.
 const SAMPLES: usize = 3;
@@ -38,7 +38,7 @@ impl Form {
         }
         let mut clock = Clock::new(app).with_limit(limit);
         let mut form = Self::default();
-        let mut parts = Multipart::new(request.headers(), payload);
+        let mut parts = parts_of(request, payload).await?;
         let mut count = 0;
         while let Some(part) = clock.next(&mut parts).await? {
             count += 1;
