@@ -160,9 +160,10 @@ EOF
 
 # Hosted engines that a simulator plays: it says which settings lead to it.
 with_simulator() {
-  local deadline=$((SECONDS + 30)) setting
+  local deadline setting
   mkdir -p "$log" "$var/run"
   build
+  deadline=$((SECONDS + 30))
   start scryon-simulator 127.0.0.1:0 --sandbox
   until grep -q '^SCRYON_WEBHOOK_SECRET=' "$log/scryon-simulator.log" 2>/dev/null; do
     [ $SECONDS -lt $deadline ] || die "the simulator is not ready: see $log/scryon-simulator.log"
@@ -214,7 +215,13 @@ case ${1:-} in
   up)
     if [ "${PROVIDERS:-}" = simulator ]; then
       with_simulator
-      mapfile -t played < <(grep -E '^[A-Z_]+=' "$log/scryon-simulator.log")
+      # Its addresses are new with each start; what somebody has set since stays as it is.
+      mapfile -t played < <(grep -E '^[A-Z_]+=' "$log/scryon-simulator.log" | while IFS= read -r setting; do
+        case $setting in
+          *_BASE_URL=*) printf '%s\n' "$setting" ;;
+          *) grep -q "^${setting%%=*}=" "$var/settings.env" 2>/dev/null || printf '%s\n' "$setting" ;;
+        esac
+      done)
       settings set "${played[@]}" "SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS=1"
     fi
     up; say "the stack runs; its addresses and process ids are in ${env_file#"$root"/}"; cat "$env_file" ;;

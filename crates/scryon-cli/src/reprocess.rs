@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::Args;
+use scryon_domain::transcript::NORMALIZATION_VERSION;
 use scryon_operations::{After, Operation};
 use scryon_store::CallFilter;
 use serde_json::{Value, json};
@@ -40,8 +41,8 @@ pub(crate) struct ReprocessArguments {
     /// Calls that are COMPLETED, FAILED or CANCELLED.
     #[arg(long, conflicts_with = "ids")]
     status: Option<String>,
-    /// Calls whose transcript was made by an older NORMALIZATION_VERSION than this.
-    #[arg(long, conflicts_with = "ids")]
+    /// Calls whose transcript was made by an older NORMALIZATION_VERSION than this: a number, or `assembly-` and it.
+    #[arg(long, conflicts_with = "ids", value_parser = normalization_version)]
     normalization_below: Option<i32>,
     /// Buy everything again instead of reusing what is paid for.
     #[arg(long)]
@@ -58,6 +59,16 @@ pub(crate) struct ReprocessArguments {
     /// Begin as many as `--rate` says, whether workers follow or not.
     #[arg(long, conflicts_with = "ids")]
     eager: bool,
+}
+
+/// Runs below a version that nobody makes yet would be runs for nothing, again and again.
+fn normalization_version(text: &str) -> Result<i32, String> {
+    let number = text.strip_prefix("assembly-").unwrap_or(text);
+    let version: u32 = number.parse().map_err(|_e| "a number, such as 2 or assembly-2".to_owned())?;
+    if version > NORMALIZATION_VERSION {
+        return Err(format!("this release makes version {NORMALIZATION_VERSION}"));
+    }
+    i32::try_from(version).map_err(|e| e.to_string())
 }
 
 impl ReprocessArguments {
@@ -185,4 +196,20 @@ fn show(output: &Output, plan: &Value, arguments: &ReprocessArguments) -> Result
         output.line(&format!("{label:<32} {value:>12}"))?;
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_a_number_and_no_later_than_the_release() {
+        assert_eq!(normalization_version("1"), Ok(1));
+        assert_eq!(normalization_version("assembly-1"), Ok(1));
+        let beyond = (NORMALIZATION_VERSION + 1).to_string();
+        assert!(normalization_version(&beyond).unwrap_err().contains("this release"));
+        for wrong in ["", "-1", "assembly-", "v1"] {
+            assert!(normalization_version(wrong).is_err(), "{wrong}");
+        }
+    }
 }

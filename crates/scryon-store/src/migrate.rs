@@ -12,6 +12,16 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 const ADVISORY_LOCK: &str = "select pg_advisory_lock(hashtext('scryon.migrate'))";
 const ADVISORY_UNLOCK: &str = "select pg_advisory_unlock(hashtext('scryon.migrate'))";
 
+/// Rights are no part of a backup, and roles no part of a database: each migration makes what is missing of those of the
+/// operators, also where there is nothing else to do. The same stands in the migration that brought them.
+const OPERATORS_ROLE: &str = "do $$ begin
+    if not exists (select 1 from pg_roles where rolname = 'scryon_operator') then create role scryon_operator nologin; end if;
+exception
+    when duplicate_object or unique_violation then null;
+    when insufficient_privilege then raise notice 'the role scryon_operator is missing: docs/runbooks/README.md';
+end $$";
+const OPERATORS_RIGHTS: &str = "select grant_operator()";
+
 #[derive(diesel::QueryableByName)]
 struct VersionRow {
     #[diesel(sql_type = sql_types::Text)]
@@ -26,10 +36,10 @@ struct FloorRow {
 
 impl Store {
     /// Applies what is pending, oldest first; running it twice, or on two machines at once, is safe.
-    /// Gives the versions it applied.
+    /// Gives the versions it applied. Operators have their rights afterwards, also in a database that was restored.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let applied: Vec<String> = self
-            .with_harness(|harness| {
+            .with_harness(&[OPERATORS_ROLE, OPERATORS_RIGHTS], |harness| {
                 harness
                     .run_pending_migrations(MIGRATIONS)
                     .map(|done| done.iter().map(ToString::to_string).collect())
@@ -43,7 +53,7 @@ impl Store {
 
     /// Takes every migration back, newest first. For tests and for a machine that is to be emptied.
     pub async fn migrate_down(&self) -> Result<Vec<String>, StoreError> {
-        self.with_harness(|harness| {
+        self.with_harness(&[], |harness| {
             harness
                 .revert_all_migrations(MIGRATIONS)
                 .map(|done| done.iter().map(ToString::to_string).collect())
@@ -51,7 +61,8 @@ impl Store {
         .await
     }
 
-    async fn with_harness<F>(&self, work: F) -> Result<Vec<String>, StoreError>
+    /// `afterwards`: statements, where all went well; nobody else migrates meanwhile.
+    async fn with_harness<F>(&self, afterwards: &[&str], work: F) -> Result<Vec<String>, StoreError>
     where
         F: FnOnce(&mut AsyncMigrationHarness<Conn>) -> diesel::migration::Result<Vec<String>>,
     {
@@ -64,9 +75,14 @@ impl Store {
             message: format!("a migration failed and was rolled back: {e}"),
         });
         let mut conn = harness.into_inner();
+        let mut after = Ok(0);
+        for statement in afterwards.iter().filter(|_| done.is_ok()) {
+            after = after.and(diesel::sql_query(*statement).execute(&mut *conn).await);
+        }
         diesel::sql_query(ADVISORY_UNLOCK).execute(&mut *conn).await?;
         // The session's limits were lifted: it does not go back into the pool.
         drop(deadpool::managed::Object::take(conn));
+        after?;
         done
     }
 
