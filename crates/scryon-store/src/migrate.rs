@@ -20,7 +20,11 @@ exception
     when duplicate_object or unique_violation then null;
     when insufficient_privilege then raise notice 'the role scryon_operator is missing: docs/runbooks/README.md';
 end $$";
-const OPERATORS_RIGHTS: &str = "select grant_operator()";
+/// Only where something is missing: a login that does not own the tables may not grant, and has nothing to do then.
+const OPERATORS_RIGHTS: &str = "select grant_operator() from (
+    select 1 from pg_roles r, pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where r.rolname = 'scryon_operator' and n.nspname = current_schema() and c.relkind in ('r', 'v')
+      and not has_table_privilege(r.oid, c.oid, 'select') limit 1) missing";
 
 #[derive(diesel::QueryableByName)]
 struct VersionRow {
