@@ -1,6 +1,7 @@
 //! Step 1: every word gets a speaker, by the best means the two inputs allow:
 //! channels → turns of the diarization → speaker labels of the transcription → one speaker.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::time;
@@ -15,8 +16,9 @@ const ONLY_SPEAKER: &str = "SPEAKER_00";
 
 /// A word with its speaker.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Word {
-    pub(super) text: String,
+pub(super) struct Word<'a> {
+    /// The engine's own where nothing had to be changed.
+    pub(super) text: Cow<'a, str>,
     pub(super) start: Millis,
     pub(super) end: Millis,
     /// Where the voice is taken to stop when pauses are judged: `end`, but at most [`WORD_CAP`] after the start
@@ -42,17 +44,17 @@ pub(super) enum Separation {
 
 /// All words of one speaker, in order of start.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Stream {
+pub(super) struct Stream<'a> {
     /// The engine's label, for example `SPEAKER_00` or `CHANNEL_1`.
     pub(super) source: String,
-    pub(super) words: Vec<Word>,
+    pub(super) words: Vec<Word<'a>>,
 }
 
 /// The outcome of step 1.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Aligned {
+pub(super) struct Aligned<'a> {
     /// One per speaker who said something, in order of their first word.
-    pub(super) streams: Vec<Stream>,
+    pub(super) streams: Vec<Stream<'a>>,
     pub(super) separation: Separation,
 }
 
@@ -78,7 +80,11 @@ impl Speakers {
 }
 
 /// Gives every unit to a speaker. `units` are in order of start.
-pub(super) fn align(units: Vec<Unit<'_>>, raw: &RawTranscript, diarization: &Diarization) -> Aligned {
+pub(super) fn align<'a>(
+    units: Vec<Unit<'a>>,
+    raw: &RawTranscript,
+    diarization: &Diarization,
+) -> Aligned<'a> {
     let mut speakers = Speakers::default();
     let attempt = match diarization.method {
         DiarizationMethod::Channels => by_channel(&units, diarization, &mut speakers),
@@ -215,9 +221,13 @@ fn inherit(units: &[Unit<'_>], decisions: &[Decision]) -> Option<Vec<(usize, Con
     Some(complete)
 }
 
-fn into_streams(units: Vec<Unit<'_>>, decisions: &[(usize, Confidence)], ids: &[String]) -> Vec<Stream> {
+fn into_streams<'a>(
+    units: Vec<Unit<'a>>,
+    decisions: &[(usize, Confidence)],
+    ids: &[String],
+) -> Vec<Stream<'a>> {
     let mut place: Vec<Option<usize>> = vec![None; ids.len()];
-    let mut streams: Vec<Stream> = Vec::new();
+    let mut streams: Vec<Stream<'a>> = Vec::new();
     for (unit, &(speaker, alignment)) in units.into_iter().zip(decisions) {
         let at = *place[speaker].get_or_insert_with(|| {
             streams.push(Stream { source: ids[speaker].clone(), words: Vec::new() });

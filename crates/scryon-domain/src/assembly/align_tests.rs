@@ -35,12 +35,12 @@ fn by(mut word: RawWord, speaker: &str) -> RawWord {
     word
 }
 
-fn run(raw: &RawTranscript, diarization: &Diarization) -> Aligned {
+fn run<'a>(raw: &'a RawTranscript, diarization: &Diarization) -> Aligned<'a> {
     align(collect(raw), raw, diarization)
 }
 
 /// Speaker, words and the confidence of each, per stream.
-fn seen(aligned: &Aligned) -> Vec<(&str, String, Vec<Confidence>)> {
+fn seen<'a>(aligned: &'a Aligned<'_>) -> Vec<(&'a str, String, Vec<Confidence>)> {
     aligned
         .streams
         .iter()
@@ -80,7 +80,8 @@ fn a_single_word_without_a_channel_is_placed_by_turns_or_neighbours() {
     let words =
         vec![on(raw_word("one", 0.0, 0.5), 0), raw_word("stray", 1.0, 1.5), on(raw_word("two", 4.0, 4.5), 1)];
     let turns = diarization(DiarizationMethod::Channels, &[("CHANNEL_1", 0.9, 1.6)]);
-    let aligned = run(&raw(words.clone()), &turns);
+    let heard = raw(words.clone());
+    let aligned = run(&heard, &turns);
     assert_eq!(
         seen(&aligned),
         [
@@ -88,7 +89,8 @@ fn a_single_word_without_a_channel_is_placed_by_turns_or_neighbours() {
             ("CHANNEL_1", "stray two".to_owned(), vec![High, High])
         ]
     );
-    let aligned = run(&raw(words), &diarization(DiarizationMethod::Channels, &[]));
+    let heard = raw(words);
+    let aligned = run(&heard, &diarization(DiarizationMethod::Channels, &[]));
     assert_eq!(
         seen(&aligned),
         [("CHANNEL_0", "one stray".to_owned(), vec![High, Low]), ("CHANNEL_1", "two".to_owned(), vec![High])]

@@ -228,12 +228,12 @@ fn letters(index: usize) -> String {
     ["a", "b", "c", "d", "e", "f", "g"][index % 7].repeat(1 + index / 7)
 }
 
-fn piece(speaker: usize, text: &str, start: Millis) -> Piece {
+fn piece(speaker: usize, text: &str, start: Millis) -> Piece<'static> {
     Piece { speaker, words: words(text, start) }
 }
 
 /// The same words, stretched over `length`.
-fn stretched(text: &str, start: Millis, length: Millis) -> Piece {
+fn stretched(text: &str, start: Millis, length: Millis) -> Piece<'static> {
     let mut piece = piece(0, text, start);
     let each = length / piece.words.len() as Millis;
     for (index, word) in piece.words.iter_mut().enumerate() {
@@ -244,7 +244,7 @@ fn stretched(text: &str, start: Millis, length: Millis) -> Piece {
     piece
 }
 
-fn left(mut pieces: Vec<Piece>) -> Vec<String> {
+fn left(mut pieces: Vec<Piece<'_>>) -> Vec<String> {
     let before = pieces.len();
     let dropped = drop_hallucinations(&mut pieces);
     assert_eq!(dropped, pieces.len() < before);

@@ -1,5 +1,7 @@
 //! Steps 4 and 7: order, ids and the finished document.
 
+use std::fmt::Write;
+
 use super::align::{Separation, Word};
 use super::names::{self, Line, Party, Question};
 use super::pieces::Piece;
@@ -40,21 +42,27 @@ pub(super) struct Notes {
 
 /// The drafts of one speaker; `pieces` in order of start. Segments of one speaker never overlap: where an
 /// engine's last word runs on into the next segment it is cut there.
-pub(super) fn drafts(source: &str, pieces: Vec<Piece>) -> Vec<Draft<'_>> {
-    let mut drafts: Vec<Draft<'_>> = Vec::with_capacity(pieces.len());
+pub(super) fn drafts<'s>(source: &'s str, pieces: Vec<Piece<'_>>) -> Vec<Draft<'s>> {
+    let mut drafts: Vec<Draft<'s>> = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let (start, end) = (piece.start(), piece.end());
         if let Some(before) = drafts.last_mut() {
             before.end = before.end.min(start);
         }
-        let text = piece.words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        let mut text = String::with_capacity(piece.words.iter().map(|word| word.text.len() + 1).sum());
+        for word in &piece.words {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&word.text);
+        }
         drafts.push(Draft { source, start, end, text, alignment: alignment(&piece.words) });
     }
     drafts
 }
 
 /// HIGH when nearly all words were clearly this speaker's, LOW when half of them were only near.
-fn alignment(words: &[Word]) -> Confidence {
+fn alignment(words: &[Word<'_>]) -> Confidence {
     let count = |level| words.iter().filter(|word| word.alignment == level).count();
     if count(Confidence::High) * 5 >= words.len() * 4 {
         Confidence::High
@@ -176,17 +184,24 @@ fn segment(index: usize, draft: Draft<'_>, speaker: &Speaker) -> Segment {
 }
 
 fn clean_text(segments: &[Segment]) -> String {
-    let line = |segment: &Segment| {
-        let (from, to) = (clock(segment.start_seconds), clock(segment.end_seconds));
-        format!("[{from} - {to}] {}: {}", segment.speaker_label, segment.text)
-    };
-    segments.iter().map(line).collect::<Vec<_>>().join("\n")
+    let mut text = String::new();
+    for segment in segments {
+        let (from, to) = (Clock(segment.start_seconds), Clock(segment.end_seconds));
+        let line = if text.is_empty() { "" } else { "\n" };
+        // Writing to a string does not fail.
+        let _written = write!(text, "{line}[{from} - {to}] {}: {}", segment.speaker_label, segment.text);
+    }
+    text
 }
 
-/// `MM:SS`; minutes run on past an hour.
-fn clock(seconds: f64) -> String {
-    let whole = seconds as u64;
-    format!("{:02}:{:02}", whole / 60, whole % 60)
+/// Seconds as `MM:SS`; minutes run on past an hour.
+struct Clock(f64);
+
+impl std::fmt::Display for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = self.0 as u64;
+        write!(f, "{:02}:{:02}", whole / 60, whole % 60)
+    }
 }
 
 /// The engines' codes and assembly's own, each once.

@@ -19,7 +19,7 @@ struct Voice {
 
 impl Floor {
     /// Looks at all words of all streams; a speaker is the index of his stream.
-    pub(super) fn new(streams: &[Stream]) -> Self {
+    pub(super) fn new(streams: &[Stream<'_>]) -> Self {
         let words = streams.iter().enumerate();
         Self::of_words(
             words.flat_map(|(speaker, stream)| stream.words.iter().map(move |word| (speaker, word))),
@@ -27,7 +27,7 @@ impl Floor {
     }
 
     /// The same for words that carry their speaker.
-    pub(super) fn of_words<'a>(words: impl Iterator<Item = (usize, &'a Word)>) -> Self {
+    pub(super) fn of_words<'a>(words: impl Iterator<Item = (usize, &'a Word<'a>)>) -> Self {
         let mut voices: Vec<Voice> = words
             .map(|(speaker, word)| Voice {
                 middle: (word.start + word.reach) / 2,
@@ -36,7 +36,8 @@ impl Floor {
                 reach: word.reach,
             })
             .collect();
-        voices.sort_unstable();
+        // Mostly one speaker's words after another's, each in order: the stable sort merges such runs.
+        voices.sort();
         Self { voices }
     }
 

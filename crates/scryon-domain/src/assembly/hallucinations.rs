@@ -81,8 +81,11 @@ enum Stock {
 }
 
 /// Drops hallucinated pieces; says whether it did. `pieces` are all pieces of the call in order of start.
-pub(super) fn drop_hallucinations(pieces: &mut Vec<Piece>) -> bool {
+pub(super) fn drop_hallucinations(pieces: &mut Vec<Piece<'_>>) -> bool {
     let texts: Vec<Option<String>> = pieces.iter().map(text).collect();
+    if texts.iter().all(Option::is_none) {
+        return false;
+    }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for text in texts.iter().flatten() {
         *counts.entry(text).or_default() += 1;
@@ -109,25 +112,32 @@ pub(super) fn drop_hallucinations(pieces: &mut Vec<Piece>) -> bool {
     pieces.len() < before
 }
 
-/// The comparable text of a piece short enough to be a stock phrase.
-fn text(piece: &Piece) -> Option<String> {
+/// The comparable text of a piece that may be a stock phrase: short enough, and it begins like one.
+fn text(piece: &Piece<'_>) -> Option<String> {
     if piece.words.len() > LONGEST_PHRASE {
         return None;
     }
-    let mut text = String::new();
-    for word in piece.words.iter().flat_map(|word| word.text.split(['-', '.'])).map(normal) {
-        if !text.is_empty() && !word.is_empty() {
-            text.push(' ');
-        }
+    let words = piece.words.iter().flat_map(|word| word.text.split(['-', '.'])).map(normal);
+    let mut words = words.filter(|word| !word.is_empty());
+    let first = words.next()?;
+    let phrases = || VIDEO_PHRASES.iter().chain(CREDITS).chain(COURTESIES);
+    if !phrases().any(|phrase| begins_with(phrase, &first)) {
+        return None;
+    }
+    let mut text = first.into_owned();
+    for word in words {
+        text.push(' ');
         text.push_str(&word);
     }
     Some(text)
 }
 
+fn begins_with(text: &str, words: &str) -> bool {
+    text.strip_prefix(words).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 fn stock(text: &str) -> Option<Stock> {
-    let credit =
-        |start: &&str| text.strip_prefix(*start).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
-    if VIDEO_PHRASES.contains(&text) || CREDITS.iter().any(credit) {
+    if VIDEO_PHRASES.contains(&text) || CREDITS.iter().any(|credit| begins_with(text, credit)) {
         Some(Stock::Video)
     } else if COURTESIES.contains(&text) {
         Some(Stock::Courtesy)
@@ -137,7 +147,7 @@ fn stock(text: &str) -> Option<Stock> {
 }
 
 /// For each piece: does nobody, not even the same speaker, speak for [`SILENCE`] before and after it?
-fn isolated(pieces: &[Piece]) -> Vec<bool> {
+fn isolated(pieces: &[Piece<'_>]) -> Vec<bool> {
     let mut reach: Option<Millis> = None;
     pieces
         .iter()
@@ -153,15 +163,15 @@ fn isolated(pieces: &[Piece]) -> Vec<bool> {
 }
 
 /// Where a voice would have stopped: a few words do not fill the half minute an engine stretches them over.
-fn voice_end(piece: &Piece) -> Millis {
+fn voice_end(piece: &Piece<'_>) -> Millis {
     piece.reach().min(piece.start() + WORD_CAP * piece.words.len() as Millis)
 }
 
-fn drawn_out(piece: &Piece) -> bool {
+fn drawn_out(piece: &Piece<'_>) -> bool {
     piece.end() - piece.start() > DRAWN_OUT * piece.words.len() as Millis
 }
 
-fn unsure(piece: &Piece) -> bool {
+fn unsure(piece: &Piece<'_>) -> bool {
     let known: Vec<f32> = piece.words.iter().filter_map(|word| word.confidence).collect();
     !known.is_empty() && known.iter().sum::<f32>() / (known.len() as f32) < UNSURE
 }

@@ -81,7 +81,7 @@ const MARKER_WORDS: usize = 5;
 
 /// Drops noise markers and words without content; punctuation that came as a word of its own joins the word
 /// before it.
-pub(super) fn drop_markers(words: &mut Vec<Word>) {
+pub(super) fn drop_markers(words: &mut Vec<Word<'_>>) {
     let mut marked = vec![false; words.len()];
     let mut at = 0;
     while at < words.len() {
@@ -89,7 +89,7 @@ pub(super) fn drop_markers(words: &mut Vec<Word>) {
         marked[at..at + length].fill(true);
         at += length.max(1);
     }
-    let mut kept: Vec<Word> = Vec::with_capacity(words.len());
+    let mut kept: Vec<Word<'_>> = Vec::with_capacity(words.len());
     for (word, marked) in std::mem::take(words).into_iter().zip(marked) {
         if marked {
             continue;
@@ -104,7 +104,7 @@ pub(super) fn drop_markers(words: &mut Vec<Word>) {
 }
 
 /// How many words at the front are one marker; 0 for none.
-fn marker_length(words: &[Word]) -> usize {
+fn marker_length(words: &[Word<'_>]) -> usize {
     let Some(first) = words.first() else { return 0 };
     if is_markup(&first.text) {
         return 1;
@@ -198,7 +198,7 @@ fn is_punctuation(text: &str) -> bool {
 }
 
 /// Only marks that end a word or sentence are kept, and only behind a word that has none yet.
-fn attach(kept: &mut [Word], mark: &str) {
+fn attach(kept: &mut [Word<'_>], mark: &str) {
     let ending = mark.chars().next().is_some_and(|c| {
         matches!(c, '.' | ',' | '!' | '?' | ';' | ':' | '…' | '。' | '、' | '，' | '？' | '！' | '।')
     });
@@ -206,6 +206,6 @@ fn attach(kept: &mut [Word], mark: &str) {
         && ending
         && word.text.chars().last().is_some_and(char::is_alphanumeric)
     {
-        word.text.push_str(mark);
+        word.text.to_mut().push_str(mark);
     }
 }

@@ -121,7 +121,7 @@ pub fn assemble(input: &AssemblyInput) -> Transcript {
 }
 
 /// Markers, stutters, repeated phrases.
-fn clean_words(streams: &mut [Stream], language: Option<&str>) {
+fn clean_words(streams: &mut [Stream<'_>], language: Option<&str>) {
     for stream in &mut *streams {
         markers::drop_markers(&mut stream.words);
     }
@@ -138,9 +138,9 @@ fn clean_words(streams: &mut [Stream], language: Option<&str>) {
 }
 
 /// Cuts the streams into pieces and drops those that nobody said; the streams are left empty.
-fn clean_pieces(streams: &mut [Stream]) -> (Vec<Piece>, bool) {
+fn clean_pieces<'a>(streams: &mut [Stream<'a>]) -> (Vec<Piece<'a>>, bool) {
     let floor = Floor::new(streams);
-    let mut pieces: Vec<Piece> = streams
+    let mut pieces: Vec<Piece<'a>> = streams
         .iter_mut()
         .enumerate()
         .flat_map(|(speaker, stream)| pieces::cut(speaker, std::mem::take(&mut stream.words), &floor))
@@ -151,10 +151,10 @@ fn clean_pieces(streams: &mut [Stream]) -> (Vec<Piece>, bool) {
 }
 
 /// Merges and splits per speaker.
-fn segment(streams: &[Stream], pieces: Vec<Piece>) -> Vec<Draft<'_>> {
+fn segment<'s>(streams: &'s [Stream<'_>], pieces: Vec<Piece<'_>>) -> Vec<Draft<'s>> {
     let floor =
         Floor::of_words(pieces.iter().flat_map(|piece| piece.words.iter().map(|word| (piece.speaker, word))));
-    let mut by_speaker: Vec<Vec<Piece>> = vec![Vec::new(); streams.len()];
+    let mut by_speaker: Vec<Vec<Piece<'_>>> = vec![Vec::new(); streams.len()];
     for piece in pieces {
         by_speaker[piece.speaker].push(piece);
     }

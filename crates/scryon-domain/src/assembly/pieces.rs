@@ -16,13 +16,13 @@ pub(super) const SEGMENT_CHARS: usize = 500;
 
 /// Consecutive words of one speaker; never empty.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Piece {
+pub(super) struct Piece<'a> {
     /// Index of the stream.
     pub(super) speaker: usize,
-    pub(super) words: Vec<Word>,
+    pub(super) words: Vec<Word<'a>>,
 }
 
-impl Piece {
+impl Piece<'_> {
     pub(super) fn start(&self) -> Millis {
         self.words.first().map_or(0, |word| word.start)
     }
@@ -40,8 +40,8 @@ impl Piece {
 
 /// Cuts the words of one speaker where the speaker pauses, where somebody else speaks in between, and where the engine began a
 /// new segment (only words without times of their own know that).
-pub(super) fn cut(speaker: usize, words: Vec<Word>, floor: &Floor) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
+pub(super) fn cut<'a>(speaker: usize, words: Vec<Word<'a>>, floor: &Floor) -> Vec<Piece<'a>> {
+    let mut pieces: Vec<Piece<'a>> = Vec::new();
     let mut reach = 0;
     for word in words {
         let joins = pieces.last().and_then(|piece| piece.words.last()).is_some_and(|before| {
@@ -60,8 +60,8 @@ pub(super) fn cut(speaker: usize, words: Vec<Word>, floor: &Floor) -> Vec<Piece>
 
 /// Merges neighbouring pieces of one speaker. `pieces` are one speaker's, in order of start; `floor` knows the
 /// words that are left after cleaning.
-pub(super) fn merge(pieces: Vec<Piece>, floor: &Floor) -> Vec<Piece> {
-    let mut merged: Vec<Piece> = Vec::with_capacity(pieces.len());
+pub(super) fn merge<'a>(pieces: Vec<Piece<'a>>, floor: &Floor) -> Vec<Piece<'a>> {
+    let mut merged: Vec<Piece<'a>> = Vec::with_capacity(pieces.len());
     let mut reach = 0;
     for piece in pieces {
         let joins = !merged.is_empty()
@@ -78,7 +78,7 @@ pub(super) fn merge(pieces: Vec<Piece>, floor: &Floor) -> Vec<Piece> {
 
 /// Splits what is longer than a segment may be, at the last end of a sentence that fits, else at the longest
 /// pause, but not so early that splinters remain.
-pub(super) fn split(piece: Piece) -> Vec<Piece> {
+pub(super) fn split(piece: Piece<'_>) -> Vec<Piece<'_>> {
     let speaker = piece.speaker;
     let mut lengths = Vec::new();
     let mut from = 0;
@@ -97,7 +97,7 @@ pub(super) fn split(piece: Piece) -> Vec<Piece> {
 }
 
 /// How many words at the front fit into one segment; at least one.
-fn fitting(words: &[Word]) -> usize {
+fn fitting(words: &[Word<'_>]) -> usize {
     let Some(first) = words.first() else { return 0 };
     let mut chars = 0;
     for (index, word) in words.iter().enumerate() {
@@ -111,7 +111,7 @@ fn fitting(words: &[Word]) -> usize {
 }
 
 /// Where to cut when only `fits` words fit: somewhere in their second half.
-fn cut_point(words: &[Word], fits: usize) -> usize {
+fn cut_point(words: &[Word<'_>], fits: usize) -> usize {
     let earliest = (fits / 2).max(1);
     if let Some(sentence) = (earliest..=fits).rev().find(|&at| ends_sentence(&words[at - 1].text)) {
         return sentence;

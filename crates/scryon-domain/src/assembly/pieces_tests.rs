@@ -1,7 +1,7 @@
 use super::pieces::{Piece, SEGMENT_CHARS, SEGMENT_MILLIS, cut, merge, split};
 use super::testing::{floor_with, text, word, words};
 
-fn texts(pieces: &[Piece]) -> Vec<String> {
+fn texts(pieces: &[Piece<'_>]) -> Vec<String> {
     pieces.iter().map(|piece| text(&piece.words)).collect()
 }
 
@@ -76,7 +76,7 @@ fn a_long_piece_is_split_at_the_last_sentence_that_fits() {
     // 100 words of 400 ms: 40 s.
     let mut long = words(&"word ".repeat(100), 0);
     for index in [10, 50, 60, 90] {
-        long[index].text.push('.');
+        long[index].text.to_mut().push('.');
     }
     let parts = split(Piece { speaker: 0, words: long });
     // 75 words fit into 30 s, the last sentence among them ends with word 60.
@@ -86,15 +86,15 @@ fn a_long_piece_is_split_at_the_last_sentence_that_fits() {
 #[test]
 fn a_title_is_no_end_of_a_sentence() {
     let mut long = words(&"word ".repeat(100), 0);
-    long[45].text = "done.".to_owned();
-    long[60].text = "Mr.".to_owned();
+    long[45].text = "done.".into();
+    long[60].text = "Mr.".into();
     assert_eq!(split(Piece { speaker: 0, words: long })[0].words.len(), 46);
 }
 
 #[test]
 fn without_sentences_the_longest_pause_splits() {
     let mut long = words(&"word ".repeat(50), 0);
-    let shift = |words: &mut [super::align::Word], by| {
+    let shift = |words: &mut [super::align::Word<'_>], by| {
         for word in words {
             (word.start, word.end, word.reach) = (word.start + by, word.end + by, word.reach + by);
         }

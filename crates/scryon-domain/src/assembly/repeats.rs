@@ -43,21 +43,21 @@ pub(super) struct Context<'a> {
 }
 
 /// Collapses stutters, then repeated phrases.
-pub(super) fn collapse(words: &mut Vec<Word>, context: Context<'_>) {
+pub(super) fn collapse(words: &mut Vec<Word<'_>>, context: Context<'_>) {
     collapse_stutters(words, context);
     collapse_phrases(words, context);
 }
 
 /// True when somebody else spoke between this word and the next.
-fn answered(words: &[Word], index: usize, context: Context<'_>) -> bool {
+fn answered(words: &[Word<'_>], index: usize, context: Context<'_>) -> bool {
     context.floor.taken(context.speaker, words[index].end, words[index + 1].start)
 }
 
-fn pause_after(words: &[Word], index: usize) -> Millis {
+fn pause_after(words: &[Word<'_>], index: usize) -> Millis {
     words[index + 1].start - words[index].end
 }
 
-fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
+fn collapse_stutters(words: &mut Vec<Word<'_>>, context: Context<'_>) {
     let normals: Vec<Cow<'_, str>> = words.iter().map(|word| normal(&word.text)).collect();
     // Length of each run of equal words, and how many of them stay.
     let mut runs: Vec<(usize, usize)> = Vec::with_capacity(words.len());
@@ -78,7 +78,7 @@ fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
     if runs.iter().all(|(length, allowed)| length == allowed) {
         return;
     }
-    let mut kept: Vec<Word> = Vec::with_capacity(words.len());
+    let mut kept: Vec<Word<'_>> = Vec::with_capacity(words.len());
     let mut rest = std::mem::take(words).into_iter();
     for (length, allowed) in runs {
         keep_copies(rest.by_ref().take(length), length, allowed, &mut kept);
@@ -88,7 +88,7 @@ fn collapse_stutters(words: &mut Vec<Word>, context: Context<'_>) {
 
 /// How many of a run of equal words stay.
 fn copies_allowed(
-    words: &[Word],
+    words: &[Word<'_>],
     normals: &[Cow<'_, str>],
     run: std::ops::Range<usize>,
     context: Context<'_>,
@@ -116,11 +116,16 @@ fn spells(normals: &[Cow<'_, str>], run: &std::ops::Range<usize>) -> bool {
     single && (before.is_some_and(spelled) || normals.get(run.end).is_some_and(spelled))
 }
 
-fn keep_copies(mut run: impl Iterator<Item = Word>, length: usize, allowed: usize, kept: &mut Vec<Word>) {
+fn keep_copies<'a>(
+    mut run: impl Iterator<Item = Word<'a>>,
+    length: usize,
+    allowed: usize,
+    kept: &mut Vec<Word<'a>>,
+) {
     if allowed == 1 && length > 1 {
         // The last copy carries on into the sentence, the first one marks where the speaker began.
         if let (Some(first), Some(last)) = (run.next(), run.last()) {
-            let text = with_case_of(&last.text, &first.text);
+            let text = with_case_of(&last.text, &first.text).into();
             kept.push(Word { text, start: first.start, looped: length > 2, ..last });
         }
         return;
@@ -142,7 +147,7 @@ fn with_case_of(text: &str, model: &str) -> String {
 }
 
 /// Shortest period first, so that a loop is cut down to its smallest unit.
-fn collapse_phrases(words: &mut Vec<Word>, context: Context<'_>) {
+fn collapse_phrases(words: &mut Vec<Word<'_>>, context: Context<'_>) {
     let mut spoken = Spoken::number(words);
     let mut repetition = Repetition::new(words, &spoken, context);
     for length in 2..=PHRASE_WORDS {
@@ -188,7 +193,7 @@ struct Spoken {
 }
 
 impl Spoken {
-    fn number(words: &[Word]) -> Vec<Self> {
+    fn number(words: &[Word<'_>]) -> Vec<Self> {
         let mut known: HashMap<Cow<'_, str>, u32> = HashMap::with_capacity(words.len());
         let mut spoken = Vec::with_capacity(words.len());
         for word in words {
@@ -216,7 +221,7 @@ struct Repetition<'a> {
 }
 
 impl<'a> Repetition<'a> {
-    fn new(words: &[Word], spoken: &'a [Spoken], context: Context<'_>) -> Self {
+    fn new(words: &[Word<'_>], spoken: &'a [Spoken], context: Context<'_>) -> Self {
         let mut breaks = vec![0];
         let mut answers = Vec::with_capacity(words.len());
         let mut countable = vec![0];

@@ -8,9 +8,9 @@ use crate::raw::{RAW_SCHEMA_VERSION, RawTranscript, RawWord};
 use crate::transcript::Confidence;
 
 /// A measured word, aligned clearly.
-pub(super) fn word(text: &str, start: Millis, end: Millis) -> Word {
+pub(super) fn word(text: &str, start: Millis, end: Millis) -> Word<'static> {
     Word {
-        text: text.to_owned(),
+        text: text.to_owned().into(),
         start,
         end,
         reach: end.min(start + 1000),
@@ -22,7 +22,7 @@ pub(super) fn word(text: &str, start: Millis, end: Millis) -> Word {
 }
 
 /// The words of a text, 300 ms each with 100 ms between them, from `start` on.
-pub(super) fn words(text: &str, start: Millis) -> Vec<Word> {
+pub(super) fn words(text: &str, start: Millis) -> Vec<Word<'static>> {
     text.split_whitespace()
         .enumerate()
         .map(|(index, text)| {
@@ -32,12 +32,12 @@ pub(super) fn words(text: &str, start: Millis) -> Vec<Word> {
         .collect()
 }
 
-pub(super) fn text(words: &[Word]) -> String {
-    words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
+pub(super) fn text(words: &[Word<'_>]) -> String {
+    words.iter().map(|word| &*word.text).collect::<Vec<_>>().join(" ")
 }
 
 /// A floor on which these words of other people were spoken; the speaker asked about is number 0.
-pub(super) fn floor_with(others: Vec<Word>) -> Floor {
+pub(super) fn floor_with(others: Vec<Word<'_>>) -> Floor {
     Floor::new(&[
         Stream { source: "SPEAKER_00".to_owned(), words: Vec::new() },
         Stream { source: "SPEAKER_01".to_owned(), words: others },

@@ -1,5 +1,7 @@
 //! Step 0: the engine's answer as a time-ordered list of words with usable times, whatever shape it came in.
 
+use std::borrow::Cow;
+
 use super::time::{LONGEST, Millis, millis};
 use crate::raw::{RawSegment, RawTranscript, RawWord};
 
@@ -7,7 +9,7 @@ use crate::raw::{RawSegment, RawTranscript, RawWord};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Unit<'a> {
     /// Without whitespace and control characters; never empty.
-    pub(super) text: String,
+    pub(super) text: Cow<'a, str>,
     pub(super) start: Millis,
     /// Never before `start`.
     pub(super) end: Millis,
@@ -48,18 +50,22 @@ fn from_words(words: &[RawWord], limit: Millis) -> Vec<Unit<'_>> {
     for word in words {
         let (start, end) = repair(word.start, word.end, clock, limit);
         clock = end;
-        let pieces = spread(&word.text, start, end);
-        let measured = pieces.len() == 1;
-        units.extend(pieces.into_iter().map(|(text, start, end)| Unit {
-            text,
-            start,
-            end,
-            measured,
-            confidence: word.confidence.filter(|value| value.is_finite()),
-            label: usable_label(word.speaker.as_deref()),
-            channel: word.channel,
-            origin: None,
-        }));
+        let before = units.len();
+        spread(&word.text, start, end, |text, start, end| {
+            units.push(Unit {
+                text,
+                start,
+                end,
+                measured: true,
+                confidence: word.confidence.filter(|value| value.is_finite()),
+                label: usable_label(word.speaker.as_deref()),
+                channel: word.channel,
+                origin: None,
+            });
+        });
+        if units.len() > before + 1 {
+            units[before..].iter_mut().for_each(|unit| unit.measured = false);
+        }
     }
     units
 }
@@ -70,16 +76,19 @@ fn from_segments(segments: &[RawSegment], limit: Millis) -> Vec<Unit<'_>> {
     for (number, segment) in segments.iter().enumerate() {
         let (start, end) = repair(segment.start, segment.end, clock, limit);
         clock = end;
-        units.extend(spread(&segment.text, start, end).into_iter().map(|(text, start, end)| Unit {
-            text,
-            start,
-            end,
-            measured: false,
-            confidence: None,
-            label: usable_label(segment.speaker.as_deref()),
-            channel: segment.channel,
-            origin: Some(number),
-        }));
+        let label = usable_label(segment.speaker.as_deref());
+        spread(&segment.text, start, end, |text, start, end| {
+            units.push(Unit {
+                text,
+                start,
+                end,
+                measured: false,
+                confidence: None,
+                label,
+                channel: segment.channel,
+                origin: Some(number),
+            });
+        });
     }
     units
 }
@@ -92,35 +101,33 @@ fn repair(start: f64, end: f64, clock: Millis, limit: Millis) -> (Millis, Millis
     (start, end.max(start))
 }
 
-/// The words of a text with times in proportion to their letters.
-fn spread(text: &str, start: Millis, end: Millis) -> Vec<(String, Millis, Millis)> {
-    let mut parts = text.split_whitespace();
-    if let (Some(only), None) = (parts.next(), parts.next()) {
-        let word = printable(only);
-        return if word.is_empty() { Vec::new() } else { vec![(word, start, end)] };
-    }
-    let words: Vec<String> = text.split_whitespace().map(printable).filter(|word| !word.is_empty()).collect();
-    let letters: Millis = words.iter().map(|word| word.chars().count() as Millis).sum();
+/// Gives out the words of a text with times in proportion to their letters.
+fn spread<'a>(text: &'a str, start: Millis, end: Millis, mut word: impl FnMut(Cow<'a, str>, Millis, Millis)) {
+    let words = || text.split_whitespace().map(visible).filter(|word| !word.is_empty());
+    let count = |word: &str| word.chars().count() as Millis;
+    let letters: Millis = words().map(|word| count(&word)).sum();
     let mut said = 0;
-    words
-        .into_iter()
-        .map(|word| {
-            let from = start + (end - start) * said / letters;
-            said += word.chars().count() as Millis;
-            (word, from, start + (end - start) * said / letters)
-        })
-        .collect()
+    for text in words() {
+        let from = start + (end - start) * said / letters;
+        said += count(&text);
+        word(text, from, start + (end - start) * said / letters);
+    }
 }
 
 /// Without control characters and invisible marks: they break line formats and cannot be stored everywhere.
 /// The joiners U+200C and U+200D stay, Indic scripts are spelled with them.
 pub(super) fn printable(text: &str) -> String {
+    visible(text).into_owned()
+}
+
+fn visible(text: &str) -> Cow<'_, str> {
+    // Nearly every word is that already.
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let invisible = |c: char| {
         c.is_control()
             || matches!(c, '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().filter(|&c| !invisible(c)).collect()
+    Cow::Owned(text.chars().filter(|&c| !invisible(c)).collect())
 }

@@ -4,7 +4,7 @@ use super::units::{collect, printable};
 use crate::raw::{RawSegment, RawWord};
 
 fn collected(words: Vec<RawWord>) -> Vec<(String, Millis, Millis)> {
-    collect(&raw(words)).into_iter().map(|unit| (unit.text, unit.start, unit.end)).collect()
+    collect(&raw(words)).into_iter().map(|unit| (unit.text.into_owned(), unit.start, unit.end)).collect()
 }
 
 fn expect(words: Vec<RawWord>, expected: &[(&str, Millis, Millis)]) {
@@ -95,8 +95,8 @@ fn invisible_characters_go_and_joiners_stay() {
 fn several_words_in_one_share_its_time_by_letters() {
     let transcript = raw(vec![raw_word("we agree", 1.0, 1.7)]);
     let units = collect(&transcript);
-    assert_eq!((units[0].text.as_str(), units[0].start, units[0].end), ("we", 1000, 1200));
-    assert_eq!((units[1].text.as_str(), units[1].start, units[1].end), ("agree", 1200, 1700));
+    assert_eq!((&*units[0].text, units[0].start, units[0].end), ("we", 1000, 1200));
+    assert_eq!((&*units[1].text, units[1].start, units[1].end), ("agree", 1200, 1700));
     assert!(units.iter().all(|unit| !unit.measured));
 }
 
@@ -119,5 +119,5 @@ fn segments_stand_in_only_when_no_word_has_text() {
     transcript.words.push(raw_word("word", 9.0, 9.5));
     let units = collect(&transcript);
     assert_eq!(units.len(), 1);
-    assert_eq!((units[0].text.as_str(), units[0].origin, units[0].measured), ("word", None, true));
+    assert_eq!((&*units[0].text, units[0].origin, units[0].measured), ("word", None, true));
 }

@@ -62,7 +62,9 @@ pub(super) fn gather(question: &Question<'_>, names: &Names, voice: &Voice) -> F
         Voice::Disabled | Voice::NoProfile | Voice::Unavailable | Voice::NoMatch => {}
     }
     let mut mentions = vec![[Mention::None; 2]; question.parties.len()];
-    for (index, line) in question.lines.iter().enumerate() {
+    // Without a name to look for there is nothing to find.
+    let lines = if names.is_empty() { &[] } else { question.lines };
+    for (index, line) in lines.iter().enumerate() {
         let tokens = tokenize(line.text);
         let hits = names.find(&tokens);
         for hit in &hits {

@@ -260,6 +260,11 @@ impl Names {
         Self { forms }
     }
 
+    /// True when neither party's name proves anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.forms.is_empty()
+    }
+
     /// All names in a text, from left to right, without overlap.
     pub(super) fn find(&self, tokens: &[Token]) -> Vec<Hit> {
         let mut hits = Vec::new();
