@@ -80,11 +80,7 @@ impl Speakers {
 }
 
 /// Gives every unit to a speaker. `units` are in order of start.
-pub(super) fn align<'a>(
-    units: Vec<Unit<'a>>,
-    raw: &RawTranscript,
-    diarization: &Diarization,
-) -> Aligned<'a> {
+pub(super) fn align<'a>(units: Vec<Unit<'a>>, raw: &RawTranscript, diarization: &Diarization) -> Aligned<'a> {
     let mut speakers = Speakers::default();
     let attempt = match diarization.method {
         DiarizationMethod::Channels => by_channel(&units, diarization, &mut speakers),
