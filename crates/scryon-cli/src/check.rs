@@ -34,8 +34,7 @@ pub(crate) async fn check(database: Option<&str>, amqp: Option<&str>) -> Result<
         let connection = scryon_queue::connect(&settings, "check")
             .await
             .map_err(|e| Failure::new(Failure::UNAVAILABLE, e.to_string()))?;
-        // We were let in; how we leave does not matter.
-        let _closed = connection.close(200, "bye".into()).await;
+        scryon_queue::close(connection).await;
     }
     Ok(0)
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::link::{Backoff, QueueSettings, connect, died};
+use crate::link::{Backoff, QueueSettings, close, connect, died};
 use crate::topology::Topology;
 use crate::{Observer, QueueError};
 
@@ -273,6 +273,6 @@ async fn session(
             }
         }
     }
-    let _closed = timeout(Duration::from_secs(1), connection.close(200, "bye".into())).await;
+    close(connection).await;
     Ok(())
 }

@@ -8,7 +8,7 @@ mod topology;
 
 pub use consume::{Consumers, Delivery, Subscription, never_paused};
 pub use lapin::Connection;
-pub use link::{QueueSettings, connect};
+pub use link::{QueueSettings, close, connect};
 pub use publish::{PUBLISH_DEADLINE, Published, Publisher};
 pub use topology::{Topology, routing_key};
 

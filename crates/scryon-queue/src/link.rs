@@ -29,6 +29,8 @@ impl std::fmt::Debug for QueueSettings {
 }
 
 const CONNECT: Duration = Duration::from_secs(3);
+/// What a farewell may take.
+const CLOSE: Duration = Duration::from_secs(1);
 /// Seconds. A peer that vanished without a word is noticed after two of these.
 const HEARTBEAT: u16 = 10;
 
@@ -42,6 +44,12 @@ pub async fn connect(settings: &QueueSettings, purpose: &str) -> Result<Connecti
         Ok(connection) => Ok(connection?),
         Err(_elapsed) => Err(QueueError::Deadline { what: "connect" }),
     }
+}
+
+/// Takes leave of the broker, politely where it answers at once: nothing depends on the answer, and one that never
+/// comes must not hold up a program that is done.
+pub async fn close(connection: Connection) {
+    let _answer = timeout(CLOSE, connection.close(200, "bye".into())).await;
 }
 
 /// Waits until the connection is dead. The event stream, its end, and the status all mean dead.

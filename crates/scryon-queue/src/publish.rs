@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::link::{Backoff, QueueSettings, connect, died};
+use crate::link::{Backoff, QueueSettings, close, connect, died};
 use crate::topology::{DELAYS, Topology, depth_on, routing_key};
 use crate::{Observer, QueueError};
 
@@ -182,7 +182,7 @@ async fn supervise(
                 }
                 sender.send_replace(None);
                 observer.connected("publish", false);
-                let _closed = timeout(Duration::from_secs(1), connection.close(200, "bye".into())).await;
+                close(connection).await;
             }
             Err(QueueError::OtherArguments { queue }) => {
                 observer.fatal(&QueueError::OtherArguments { queue });

@@ -389,7 +389,7 @@ impl TestApp {
             // A queue that is left behind on a server of our own goes with it.
             let topology = Topology::new(settings.prefix.clone());
             let _left = promptly("the queues' end", topology.delete(&connection)).await;
-            let _closed = promptly("a connection's end", connection.close(200, "bye".into())).await;
+            scryon_queue::close(connection).await;
         }
         step(format!("{schema}: has no queues"));
         drop(self.context);

@@ -200,8 +200,7 @@ impl NewLife<'_> {
             let topology = Topology::new(settings.prefix.clone());
             topology.declare(&connection).await?;
             let emptied = topology.purge(&connection).await;
-            // What was purged is purged, however we leave.
-            let _closed = connection.close(200, "bye".into()).await;
+            scryon_queue::close(connection).await;
             emptied
         };
         match emptied.await {
