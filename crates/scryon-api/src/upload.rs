@@ -412,11 +412,9 @@ async fn store_call(
     let Accepted { mut call, writer, media, hold } = accepted;
     let description = keys.call_json();
     let body = call_json(call_id, owner, &call, media, &Beside { audio: &writer, hold: hold.as_ref() });
-    let describe = app.blobs.put(&description, body);
-    let (written, described) = tokio::join!(writer.finish(), describe);
-    let written: Written = match (written, described) {
-        (Ok(written), Ok(_)) => written,
-        (Err(error), _) | (_, Err(error)) => {
+    let written: Written = match writer.finish_beside(&app.blobs, &description, body).await {
+        Ok(written) => written,
+        Err(error) => {
             discard(app, keys).await;
             return Err(error.into());
         }

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
-
-use crate::BlobError;
 
 /// From so many files on the whole file system is synced.
 const GROUP: usize = 3;
 /// Folders that are remembered; a call has three.
 const REMEMBERED: usize = 10_000;
+
+/// What became of the files somebody waits for; the text of an error.
+pub(crate) type Settled = Result<(), String>;
 
 /// Puts files of one folder on the disk. Cheap to clone.
 #[derive(Clone)]
@@ -26,16 +26,21 @@ pub(crate) struct Durable {
 
 struct Shared {
     root: PathBuf,
-    waiting: Mutex<Vec<Waiting>>,
-    /// Held by whoever syncs for all that wait.
-    turn: tokio::sync::Mutex<()>,
+    queue: Mutex<Queue>,
     /// Folders whose own entry is on the disk.
     known: Mutex<HashSet<PathBuf>>,
 }
 
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    /// Somebody syncs, and goes on until nobody waits.
+    served: bool,
+}
+
 struct Waiting {
-    path: PathBuf,
-    done: oneshot::Sender<Result<(), String>>,
+    files: Vec<PathBuf>,
+    done: oneshot::Sender<Settled>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -44,41 +49,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Durable {
     pub(crate) fn new(root: PathBuf) -> Self {
-        let shared = Shared {
-            root,
-            waiting: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-            known: Mutex::default(),
-        };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared { root, queue: Mutex::default(), known: Mutex::default() }) }
     }
 
-    /// Waits until a file that was written, and its name, are on the disk.
-    pub(crate) async fn settle(&self, path: PathBuf) -> Result<(), BlobError> {
-        let (done, mut settled) = oneshot::channel();
-        lock(&self.shared.waiting).push(Waiting { path, done });
-        let turn = self.shared.turn.lock().await;
-        // Whoever had the turn before may have synced for this one, too.
-        let result = match settled.try_recv() {
-            Ok(result) => result,
-            Err(_not_yet) => {
-                let (shared, together) =
-                    (self.shared.clone(), std::mem::take(&mut *lock(&self.shared.waiting)));
-                // To its end, even where this writer gives up meanwhile: others wait for it.
-                let _told_each = spawn_blocking(move || shared.sync(together)).await;
-                drop(turn);
-                settled.await.unwrap_or_else(|_gone| Err("the write to disk was given up".to_owned()))
+    /// Puts files that were written, and their names, on the disk, then says so. On a thread that may block: whoever
+    /// finds nobody syncing syncs for all that come meanwhile, so this may return long after `done` was told.
+    pub(crate) fn settle(&self, files: Vec<PathBuf>, done: oneshot::Sender<Settled>) {
+        let mut queue = lock(&self.shared.queue);
+        queue.waiting.push(Waiting { files, done });
+        if std::mem::replace(&mut queue.served, true) {
+            return;
+        }
+        loop {
+            let together = std::mem::take(&mut queue.waiting);
+            // Seen under the same lock that a newcomer takes: nobody can wait unserved.
+            if together.is_empty() {
+                queue.served = false;
+                return;
             }
-        };
-        result.map_err(BlobError::Unavailable)
+            drop(queue);
+            self.shared.sync(together);
+            queue = lock(&self.shared.queue);
+        }
     }
 }
 
 impl Shared {
     fn sync(&self, together: Vec<Waiting>) {
-        if together.len() < GROUP {
+        if together.iter().map(|one| one.files.len()).sum::<usize>() < GROUP {
             for one in together {
-                let result = self.sync_one(&one.path).map_err(|e| e.to_string());
+                let result = self.sync_each(&one.files).map_err(|e| e.to_string());
                 let _writer_gone = one.done.send(result);
             }
             return;
@@ -90,10 +90,22 @@ impl Shared {
         }
     }
 
-    /// The file, its name in its folder, and the names of those folders above that are new.
-    fn sync_one(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()?;
-        let mut folder = path.parent();
+    /// The files, their names in their folders, and the names of those folders above that are new.
+    fn sync_each(&self, files: &[PathBuf]) -> io::Result<()> {
+        let mut folders: Vec<&Path> = Vec::new();
+        for file in files {
+            File::open(file)?.sync_all()?;
+            folders.extend(file.parent());
+        }
+        folders.dedup();
+        for folder in folders {
+            self.sync_folders(folder)?;
+        }
+        Ok(())
+    }
+
+    fn sync_folders(&self, lowest: &Path) -> io::Result<()> {
+        let mut folder = Some(lowest);
         while let Some(here) = folder {
             File::open(here)?.sync_all()?;
             let mut known = lock(&self.known);
@@ -111,7 +123,16 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::spawn_blocking;
+
     use super::*;
+
+    async fn settle(durable: &Durable, files: Vec<PathBuf>) -> Settled {
+        let (done, settled) = oneshot::channel();
+        let durable = durable.clone();
+        drop(spawn_blocking(move || durable.settle(files, done)));
+        settled.await.unwrap()
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn alone_and_in_a_group_every_writer_is_told() {
@@ -123,13 +144,14 @@ mod tests {
             std::fs::write(&path, b"x").unwrap();
             path
         };
-        durable.settle(file(0)).await.unwrap();
-        let all: Vec<_> = (1..50).map(|n| durable.settle(file(n))).collect();
+        settle(&durable, vec![file(0), file(50)]).await.unwrap();
+        let all: Vec<_> = (1..50).map(|n| settle(&durable, vec![file(n)])).collect();
         for result in futures_util::future::join_all(all).await {
             result.unwrap();
         }
-        let missing = durable.settle(dir.path().join("none")).await;
-        assert!(matches!(missing, Err(BlobError::Unavailable(_))), "{missing:?}");
+        let missing = settle(&durable, vec![dir.path().join("none")]).await;
+        assert!(missing.is_err(), "{missing:?}");
+        assert!(!lock(&durable.shared.queue).served, "the next writer has to sync");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -138,16 +160,11 @@ mod tests {
         let durable = Durable::new(dir.path().to_owned());
         let path = dir.path().join("a");
         std::fs::write(&path, b"x").unwrap();
-        let turn = durable.shared.turn.lock().await;
-        let gives_up = tokio::spawn({
-            let (durable, path) = (durable.clone(), path.clone());
-            async move { durable.settle(path).await }
-        });
-        while lock(&durable.shared.waiting).is_empty() {
-            tokio::task::yield_now().await;
-        }
-        gives_up.abort();
-        drop(turn);
-        durable.settle(path).await.unwrap();
+        let (done, gone) = oneshot::channel();
+        drop(gone);
+        // As if somebody synced already: the one that gave up is served by whoever comes next.
+        lock(&durable.shared.queue).waiting.push(Waiting { files: vec![path.clone()], done });
+        settle(&durable, vec![path]).await.unwrap();
+        assert!(lock(&durable.shared.queue).waiting.is_empty());
     }
 }

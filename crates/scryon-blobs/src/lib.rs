@@ -135,8 +135,10 @@ impl Blobs {
     pub async fn put(&self, key: &BlobKey, body: Vec<u8>) -> Result<Written, BlobError> {
         let sha256 = Sha256::digest(&body).to_vec();
         let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
-        self.store.put(&path(key)?, Bytes::from(body).into()).await?;
-        self.settle(key).await?;
+        match self.local_file(key)? {
+            Some(file) => local::write(vec![(file, body.into())], self.durable.clone()).await?,
+            None => drop(self.store.put(&path(key)?, Bytes::from(body).into()).await?),
+        }
         Ok(Written { key: key.as_str().to_owned(), bytes, sha256 })
     }
 
@@ -177,8 +179,8 @@ impl Blobs {
 
     /// Waits until a written object survives a power cut.
     async fn settle(&self, key: &BlobKey) -> Result<(), BlobError> {
-        match (&self.durable, self.local_file(key)?) {
-            (Some(durable), Some(file)) => durable.settle(file).await,
+        match (self.durable.clone(), self.local_file(key)?) {
+            (Some(durable), Some(file)) => local::settle(file, durable).await,
             _ => Ok(()),
         }
     }

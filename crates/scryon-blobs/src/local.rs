@@ -1,15 +1,17 @@
-//! Objects in a local folder, read in as few visits to the blocking threads as possible: a visit costs more
-//! than the reading of a small object.
+//! Objects in a local folder, read and written in as few visits to the blocking threads as possible: a visit costs
+//! more than the reading of a small object, and under load each is a wait for a processor.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::BlobError;
+use crate::durable::Durable;
 
 /// Bytes of a stream that are read at once.
 pub(crate) const CHUNK: usize = 128 << 10;
@@ -59,6 +61,64 @@ pub(crate) async fn stream(
         Ok(Some((Bytes::from(chunk), (file, left - length))))
     });
     Ok((bytes, stream.boxed()))
+}
+
+/// Writes whole objects and, where there is a `Durable`, waits until they are on the disk.
+pub(crate) async fn write(objects: Vec<(PathBuf, Bytes)>, durable: Option<Durable>) -> Result<(), BlobError> {
+    let (done, settled) = oneshot::channel();
+    // Not waited for: the thread may go on syncing for others.
+    drop(spawn_blocking(move || {
+        let written = objects.iter().try_for_each(|(path, content)| place(path, content));
+        match (written, durable) {
+            (Ok(()), Some(durable)) => {
+                durable.settle(objects.into_iter().map(|(path, _)| path).collect(), done);
+            }
+            (written, _) => {
+                let _writer_gone = done.send(written.map_err(|e| e.to_string()));
+            }
+        }
+    }));
+    told(settled).await
+}
+
+/// Waits until an object that was written is on the disk.
+pub(crate) async fn settle(path: PathBuf, durable: Durable) -> Result<(), BlobError> {
+    let (done, settled) = oneshot::channel();
+    drop(spawn_blocking(move || durable.settle(vec![path], done)));
+    told(settled).await
+}
+
+async fn told(settled: oneshot::Receiver<Result<(), String>>) -> Result<(), BlobError> {
+    let given_up = |_gone| Err("the write to disk was given up".to_owned());
+    settled.await.unwrap_or_else(given_up).map_err(BlobError::Unavailable)
+}
+
+/// Makes an object visible, whole, as `object_store` does: under the name of a staged file, which is no object to a
+/// listing, then under its own.
+fn place(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let (mut file, staged) = stage(path)?;
+    let placed = file.write_all(content).and_then(|()| std::fs::rename(&staged, path));
+    if placed.is_err() {
+        let _left = std::fs::remove_file(&staged);
+    }
+    placed
+}
+
+fn stage(path: &Path) -> std::io::Result<(File, PathBuf)> {
+    let mut number = 1u32;
+    loop {
+        let mut staged = path.as_os_str().to_owned();
+        staged.push(format!("#{number}"));
+        let staged = PathBuf::from(staged);
+        match OpenOptions::new().write(true).create_new(true).open(&staged) {
+            Ok(file) => return Ok((file, staged)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                std::fs::create_dir_all(path.parent().ok_or(error)?)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn open(path: &Path) -> Result<(File, u64), BlobError> {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::durable::Durable;
-use crate::{BlobError, BlobKey, Blobs, Written, path};
+use crate::{BlobError, BlobKey, Blobs, Written, local, path};
 
 /// Memory that all uploads of a process share for their buffers.
 const BUFFERS: usize = 6 << 20;
@@ -29,8 +29,8 @@ pub struct BlobWriter {
     store: Arc<dyn ObjectStore>,
     /// Where `store` is a spool: the file there, and the final store.
     remote: Option<(Spooled, Arc<dyn ObjectStore>)>,
-    /// Of a local store: what puts the file on the disk.
-    durable: Option<(Durable, PathBuf)>,
+    /// Of a local store: the file, and what puts it on the disk.
+    local: Option<(PathBuf, Option<Durable>)>,
     path: Path,
     upload: Option<Parts>,
     buffer: BytesMut,
@@ -47,7 +47,7 @@ impl std::fmt::Debug for BlobWriter {
 impl Blobs {
     /// Starts writing an object. `expected`: bytes it will have, roughly, where that is known.
     pub fn writer(&self, key: &BlobKey, expected: Option<u64>) -> Result<BlobWriter, BlobError> {
-        let durable = self.durable.clone().zip(self.local_file(key)?);
+        let local = self.local_file(key)?.map(|file| (file, self.durable.clone()));
         WRITERS.fetch_add(1, Ordering::Relaxed);
         let (store, remote): (Arc<dyn ObjectStore>, _) = match &self.spool {
             None => (self.store.clone(), None),
@@ -56,7 +56,7 @@ impl Blobs {
         Ok(BlobWriter {
             store,
             remote,
-            durable,
+            local,
             path: path(key)?,
             upload: None,
             // At once, where it will fit: growing step by step copies it several times.
@@ -121,28 +121,54 @@ impl BlobWriter {
 
     /// Makes the object visible.
     pub async fn finish(mut self) -> Result<Written, BlobError> {
-        if self.upload.is_none() {
-            let whole = self.buffer.split().freeze();
-            self.store.put(self.place(), whole.into()).await?;
-        } else {
-            if !self.buffer.is_empty() {
-                self.flush().await?;
+        match (self.upload.take(), self.local.take()) {
+            (None, Some((file, durable))) => {
+                local::write(vec![(file, self.buffer.split().freeze())], durable).await?;
             }
-            if let Some(upload) = self.upload.take() {
+            (None, None) => {
+                let whole = self.buffer.split().freeze();
+                self.store.put(self.place(), whole.into()).await?;
+            }
+            (Some(mut upload), local) => {
+                if !self.buffer.is_empty() {
+                    upload.put(self.buffer.split().freeze()).await?;
+                }
                 upload.complete().await?;
+                if let Some((file, Some(durable))) = local {
+                    local::settle(file, durable).await?;
+                }
             }
-        }
-        if let Some((durable, file)) = self.durable.take() {
-            durable.settle(file).await?;
         }
         if let Some((spooled, remote)) = self.remote.take() {
             let sent = spooled.send(&*remote, &self.path).await;
             spooled.remove().await;
             sent?;
         }
+        Ok(self.written())
+    }
+
+    /// The same, with a small document beside it.
+    pub async fn finish_beside(
+        mut self,
+        blobs: &Blobs,
+        key: &BlobKey,
+        body: Vec<u8>,
+    ) -> Result<Written, BlobError> {
+        let places = self.local.clone().zip(blobs.local_file(key)?).filter(|_| self.upload.is_none());
+        if let Some(((file, durable), beside)) = places {
+            // Both in one visit to the disk.
+            let whole = self.buffer.split().freeze();
+            local::write(vec![(file, whole), (beside, body.into())], durable).await?;
+            return Ok(self.written());
+        }
+        let (written, described) = tokio::join!(self.finish(), blobs.put(key, body));
+        described.and(written)
+    }
+
+    fn written(&mut self) -> Written {
         let sha256 = std::mem::take(&mut self.hash).finalize().to_vec();
         let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
-        Ok(Written { key: self.path.to_string(), bytes, sha256 })
+        Written { key: self.path.to_string(), bytes, sha256 }
     }
 
     /// Gives the object up. Dropping does the same without waiting for it.
@@ -293,6 +319,34 @@ mod tests {
         assert!(count_files(dir.path()) > 0, "a staged file was expected");
         writer.abort().await;
         assert_eq!(count_files(dir.path()), 0);
+    }
+
+    #[tokio::test]
+    async fn a_small_recording_and_its_document_are_written_together() {
+        let (blobs, dir) = local();
+        let small = |name: &str| {
+            let writer = blobs.writer(&key(name), Some(3));
+            async move {
+                let mut writer = writer.unwrap();
+                writer.write(b"wav").await.unwrap();
+                writer
+            }
+        };
+        // What a crash left under the staged name is in nobody's way.
+        std::fs::create_dir_all(dir.path().join("tenants/t/c")).unwrap();
+        std::fs::write(dir.path().join("tenants/t/c/audio#1"), b"half").unwrap();
+        let writer = small("c/audio").await;
+        let written = writer.finish_beside(&blobs, &key("c/call.json"), b"{}".to_vec()).await.unwrap();
+        assert_eq!((written.key.as_str(), written.bytes), ("tenants/t/c/audio", 3));
+        assert_eq!(written.sha256, Sha256::digest(b"wav").to_vec());
+        assert_eq!(blobs.get(&key("c/audio"), 3).await.unwrap().as_ref(), b"wav");
+        assert_eq!(blobs.get(&key("c/call.json"), 2).await.unwrap().as_ref(), b"{}");
+        assert_eq!(count_files(dir.path()), 3);
+        // A file where a folder has to be: an error, and nothing staged is left.
+        let writer = small("c/audio/under").await;
+        let refused = writer.finish_beside(&blobs, &key("c/other.json"), b"{}".to_vec()).await;
+        assert!(matches!(refused, Err(BlobError::Unavailable(_))), "{refused:?}");
+        assert_eq!(count_files(dir.path()), 3);
     }
 
     fn count_files(folder: &std::path::Path) -> usize {
