@@ -56,7 +56,7 @@ settings! {
         /// Connections of one program to Postgres, besides one for each kind of step it does (at most seven).
         database_pool_size: Count<1, 200> = "SCRYON_DATABASE_POOL_SIZE", "12";
         /// Time between two statements of one kind that a busy worker sends. Steps that are asked for meanwhile travel together: longer spares Postgres under load, shorter saves a call a few times this. A worker whose steps come alone, below some sixty a second, sends them at once.
-        step_pace: Millis = "SCRYON_STEP_PACE_MS", "50";
+        step_pace: Millis = "SCRYON_STEP_PACE_MS", "100";
         /// RabbitMQ.
         amqp_url: Secret = "AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/%2f", secret;
         /// First part of the names of queues and exchanges; lets several installations share a broker.

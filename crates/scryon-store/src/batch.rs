@@ -20,7 +20,7 @@ use crate::db::{Connections, Statement, StoreError};
 const TOGETHER: usize = 128;
 /// So many steps of one statement make the whole pace worth its wait. Where fewer came together the cost of each is
 /// nobody's trouble, and the wait would be one of a live call, at each of its steps.
-const COMPANY: u32 = 4;
+const COMPANY: u32 = 7;
 /// After how many statements a lane's plans are made anew for the first time, and by what that grows each time:
 /// plans made while the tables were small are kept by the session, and may read the wrong index.
 const PLANS_ANEW: (u64, u64) = (16, 8);
@@ -286,7 +286,7 @@ mod tests {
         };
         assert_eq!(waits(0, 50), [0, 60]);
         assert_eq!(waits(1, 50), [0, 60]);
-        assert_eq!(waits(2, 0), [20, 20]);
+        assert_eq!(waits(2, 0), [10, 10]);
         assert_eq!(waits(50, 50), [60, 60]);
         assert_eq!(waits(0, 128), [0, 0]);
         assert_eq!(waits(120, 8), [0, 0]);
@@ -294,8 +294,8 @@ mod tests {
 
     #[test]
     fn a_step_that_came_alone_makes_nobody_wait() {
-        let waits = [0, 1, 2, 3, 4, 5, 127, 128].map(|n| wait(Duration::from_millis(60), n).as_millis());
-        assert_eq!(waits, [0, 0, 20, 40, 60, 60, 60, 0]);
+        let waits = [0, 1, 2, 3, 6, 7, 127, 128].map(|n| wait(Duration::from_millis(60), n).as_millis());
+        assert_eq!(waits, [0, 0, 10, 20, 50, 60, 60, 0]);
     }
 
     #[test]

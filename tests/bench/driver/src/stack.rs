@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use scryon_domain::epoch::Epoch;
+use scryon_queue::{QueueSettings, Topology};
 use tokio_postgres::{Client, NoTls};
 
 use crate::procs::{Running, Usage};
@@ -36,6 +38,7 @@ pub(crate) struct Stack {
     pub(crate) storage: PathBuf,
     schema: String,
     admin: Client,
+    amqp_url: String,
 }
 
 /// Result of waiting for the backlog.
@@ -72,7 +75,7 @@ impl Stack {
         let mut settings: BTreeMap<String, String> = [
             ("DATABASE_URL", url.as_str()),
             ("AMQP_URL", &places.amqp_url),
-            ("SCRYON_QUEUE_PREFIX", &schema[..14]),
+            ("SCRYON_QUEUE_PREFIX", queue_prefix(&schema)),
             ("OBJECT_STORAGE_LOCAL_PATH", &storage.to_string_lossy()),
             ("SERVER_PORT", address.rsplit(':').next().unwrap_or_default()),
             ("SCRYON_ADMIN_PORT", "0"),
@@ -106,7 +109,8 @@ impl Stack {
             programs.push(program.map_err(|e| format!("{name}: {e}"))?);
         }
         let database = connect(&url).await?;
-        let mut stack = Self { address, programs, database, storage, schema, admin };
+        let amqp_url = places.amqp_url.clone();
+        let mut stack = Self { address, programs, database, storage, schema, admin, amqp_url };
         stack.wait_until_ready(&places.work).await?;
         Ok(stack)
     }
@@ -173,15 +177,29 @@ impl Stack {
             .map_err(|e| e.to_string())
     }
 
-    /// Stops the programs and drops the schema. The storage stays until the end of the benchmark.
+    /// Stops the programs, drops the schema and deletes the queues: idle ones would cost whoever is measured next.
+    /// The storage stays until the end of the benchmark.
     pub(crate) async fn stop(self) {
         for program in self.programs {
             program.stop().await;
         }
         drop(self.database);
+        let settings = QueueSettings {
+            url: self.amqp_url,
+            prefix: queue_prefix(&self.schema).to_owned(),
+            program: "scryon-bench".to_owned(),
+            epoch: Epoch::default(),
+        };
+        if let Ok(connection) = scryon_queue::connect(&settings, "clean-up").await {
+            let _left = Topology::new(&settings.prefix).delete(&connection).await;
+        }
         // What is left goes with the server: it is the benchmark's own.
         let _left = self.admin.batch_execute(&format!("drop schema {} cascade", self.schema)).await;
     }
+}
+
+fn queue_prefix(schema: &str) -> &str {
+    &schema[..14]
 }
 
 /// A connection that ends with its client.
