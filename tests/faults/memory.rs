@@ -1,5 +1,6 @@
 //! What uploads cost the API in memory: pieces, whatever the size and however many at once.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all, join3};
@@ -138,20 +139,23 @@ impl Machine {
     /// Watches until `stop`.
     async fn watched(stop: &CancellationToken) -> Self {
         const TICK: Duration = Duration::from_millis(10);
-        let stop = stop.clone();
-        tokio::task::spawn_blocking(move || {
+        let (running, ended) = mpsc::channel::<()>();
+        let thread = tokio::task::spawn_blocking(move || {
             let (idle_before, all_before) = processor_time();
             let mut longest_pause = Duration::ZERO;
-            while !stop.is_cancelled() {
+            loop {
                 let asleep = Instant::now();
-                std::thread::sleep(TICK);
+                if ended.recv_timeout(TICK) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
                 longest_pause = longest_pause.max(asleep.elapsed().saturating_sub(TICK));
             }
             let (idle, all) = processor_time();
             Self { longest_pause, idle: (idle - idle_before) / (all - all_before).max(1.0) }
-        })
-        .await
-        .unwrap()
+        });
+        stop.cancelled().await;
+        drop(running);
+        thread.await.unwrap()
     }
 
     fn was_fit(&self) -> bool {
