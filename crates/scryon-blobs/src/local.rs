@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::BlobError;
-use crate::durable::Durable;
+use crate::durable::{Durable, Settled};
 
 /// Bytes of a stream that are read at once.
 pub(crate) const CHUNK: usize = 128 << 10;
@@ -88,7 +88,7 @@ pub(crate) async fn settle(path: PathBuf, durable: Durable) -> Result<(), BlobEr
     told(settled).await
 }
 
-async fn told(settled: oneshot::Receiver<Result<(), String>>) -> Result<(), BlobError> {
+async fn told(settled: oneshot::Receiver<Settled>) -> Result<(), BlobError> {
     let given_up = |_gone| Err("the write to disk was given up".to_owned());
     settled.await.unwrap_or_else(given_up).map_err(BlobError::Unavailable)
 }

@@ -192,6 +192,7 @@ impl Stack {
         };
         if let Ok(connection) = scryon_queue::connect(&settings, "clean-up").await {
             let _left = Topology::new(&settings.prefix).delete(&connection).await;
+            scryon_queue::close(connection).await;
         }
         // What is left goes with the server: it is the benchmark's own.
         let _left = self.admin.batch_execute(&format!("drop schema {} cascade", self.schema)).await;
