@@ -10,7 +10,9 @@ use scryon_blobs::DocumentName;
 use scryon_domain::failure::FailureCode;
 use scryon_domain::ids::JobId;
 use scryon_providers::{Answer, EngineInfo, ProviderError, Submitted};
-use scryon_store::{JobEnd, JobEndState, JobIntent, JobSettlement, StageEvent, StageOutput, SubmittedJob};
+use scryon_store::{
+    JobEnd, JobEndState, JobIntent, JobSettlement, OutputObject, StageEvent, StageOutput, SubmittedJob,
+};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{info, warn};
@@ -34,6 +36,8 @@ const NO_ENGINE: Duration = Duration::from_secs(30);
 /// How long a call keeps its lease while it waits for a core, and then comes again.
 const CORE_PATIENCE: Duration = Duration::from_secs(10);
 const NO_CORE: Duration = Duration::from_secs(5);
+/// How long an answer is kept for a storage that does not take it: less than a delivery may be held (30 minutes).
+const KEEP_ANSWER: Duration = Duration::from_secs(600);
 /// Wait for storage that does not give a recording.
 const NO_AUDIO: Duration = Duration::from_secs(5);
 
@@ -378,7 +382,7 @@ async fn answered<S: EngineStage>(
     answer: Answer<S::Document>,
 ) -> Result<EngineDone<S::Document>, StageError> {
     stage.observe(cx, turn.info.name, turn.started.elapsed().as_secs_f64());
-    let object = cx.write(stage.document_name(), &answer.content).await?;
+    let object = stored(stage, cx, turn, &answer.content).await?;
     let job = turn.job.map(|id| JobSettlement {
         id,
         units: answer.units,
@@ -397,6 +401,35 @@ async fn answered<S: EngineStage>(
         },
         document: Some(answer.content),
     })
+}
+
+/// Stores an answer. It was paid for, or took minutes of a core: where storage is away it is kept, and tried again.
+async fn stored<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    turn: &Turn<'_>,
+    document: &S::Document,
+) -> Result<OutputObject, StageError> {
+    let since = Instant::now();
+    loop {
+        let error = match cx.write(stage.document_name(), document).await {
+            Ok(object) => return Ok(object),
+            Err(error) => error,
+        };
+        let StageErrorKind::Pause(wait) = error.kind else { return Err(error) };
+        if since.elapsed() > KEEP_ANSWER {
+            // The provider has sent it: it is settled at once, and not after the purchase's lease.
+            let state = JobEndState::Unknown;
+            return Err(error.with_job(turn.job.map(|id| JobEnd { id, state })));
+        }
+        warn!(
+            provider = turn.info.name,
+            errorCode = error.code,
+            "an answer is kept until it can be stored: {}",
+            error.what
+        );
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// What an engine's error means for the stage.

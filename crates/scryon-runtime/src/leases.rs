@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scryon_domain::ids::{JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
-use scryon_store::{HeldLease, Lease, Store};
+use scryon_store::{HeldLease, JobClaim, Lease, Store};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -20,6 +20,8 @@ struct Entry {
     held: HeldLease,
     /// A paid request that is in flight under this lease; renewed with it.
     job: Option<JobId>,
+    /// A purchase that was recorded and of which nothing was sent.
+    unsent: Option<JobId>,
     lost: CancellationToken,
 }
 
@@ -73,7 +75,8 @@ impl Leases {
             token: lease.token,
         };
         let lost = CancellationToken::new();
-        self.lock().entries.insert(lease.token, Entry { held, job: None, lost: lost.clone() });
+        let unsent = if let Some(JobClaim::Mine { id }) = &lease.job { Some(*id) } else { None };
+        self.lock().entries.insert(lease.token, Entry { held, job: None, unsent, lost: lost.clone() });
         LeaseGuard { leases: self.clone(), token: lease.token, lost }
     }
 
@@ -161,7 +164,20 @@ impl LeaseGuard {
     pub fn set_job(&self, job: Option<JobId>) {
         if let Some(entry) = self.leases.lock().entries.get_mut(&self.token) {
             entry.job = job;
+            entry.unsent = None;
         }
+    }
+
+    /// Tells the registry that a purchase was recorded under this lease. Nothing is sent yet.
+    pub fn set_unsent(&self, job: JobId) {
+        if let Some(entry) = self.leases.lock().entries.get_mut(&self.token) {
+            entry.unsent = Some(job);
+        }
+    }
+
+    /// The purchase that was recorded and of which nothing was sent, told once.
+    pub fn take_unsent(&self) -> Option<JobId> {
+        self.leases.lock().entries.get_mut(&self.token).and_then(|e| e.unsent.take())
     }
 
     /// The purchase in flight.

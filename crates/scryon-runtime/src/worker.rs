@@ -405,12 +405,8 @@ impl Shared {
         let started = Instant::now();
         self.deps.crash_over(lease);
         let cx = StageContext::new(lease, &guard, &self.deps);
-        let (outcome, step) = match self.run(entry, &cx).await {
-            Ran::Done(done) => self.conclude(entry, &cx, done, hint_id, started).await,
-            Ran::Failed(error) => self.set_back(entry, &cx, error, hint_id, started).await,
-            Ran::Superseded => ("superseded", self.superseded(lease)),
-            Ran::GivenUp => ("handed_back", self.hand_back(lease, &guard).await),
-        };
+        let ran = self.run(entry, &cx).await;
+        let (outcome, step) = self.ended(entry, &cx, ran, hint_id, started).await;
         in_flight.dec();
         let seconds = started.elapsed().as_secs_f64();
         self.deps.metrics.stage_duration.with_label_values(&[lease.stage.as_str(), outcome]).observe(seconds);

@@ -65,6 +65,10 @@ const SUBMITTED: &str = "update provider_jobs set state = 'submitted', external_
 
 const FORGET_ANSWER: &str = "update provider_jobs set live = false where id = $1 returning 1 as n";
 
+const NOT_SENT: &str = "update provider_jobs set state = 'failed', live = false, sends = 0, lease_until = null, error_code = 'not_asked',
+         finished_at = now()
+     where id = $1 and lease_owner = $2 and state = 'sending' and sends = 1";
+
 const RELEASE: &str = "update provider_jobs set lease_until = now()
      where id = $1 and lease_owner = $2 and state in ('intent', 'sending') returning 1 as n";
 
@@ -221,6 +225,11 @@ impl Store {
         self.execute(Statement::new(sql).bind(end.id).bind(end.state.as_str()).bind(error_code))
             .await
             .map(|_| ())
+    }
+
+    /// Closes a purchase of which nothing was sent: not one that somebody has taken over to send it.
+    pub async fn job_not_sent(&self, id: JobId, owner: &str) -> Result<(), StoreError> {
+        self.execute(Statement::new(NOT_SENT).bind(id).bind(owner)).await.map(|_| ())
     }
 
     /// An answer whose object is gone cannot serve any more.

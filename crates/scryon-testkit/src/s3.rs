@@ -43,7 +43,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    faults: HashMap<&'static str, VecDeque<StorageFault>>,
+    /// By method and a part of the key.
+    faults: HashMap<(&'static str, &'static str), VecDeque<StorageFault>>,
+    faults_met: usize,
     down: bool,
     uploads: HashMap<String, BTreeMap<u32, Bytes>>,
     requests: u64,
@@ -88,8 +90,13 @@ impl ObjectStore {
 
     /// The next so many requests of this method (`GET`, say) go wrong.
     pub fn fail_next(&self, method: &'static str, count: usize, fault: StorageFault) {
+        self.fail_next_of(method, "", count, fault);
+    }
+
+    /// The same for objects with `part` in their keys.
+    pub fn fail_next_of(&self, method: &'static str, part: &'static str, count: usize, fault: StorageFault) {
         let mut state = self.shared.state();
-        state.faults.entry(method).or_default().extend(std::iter::repeat_n(fault, count));
+        state.faults.entry((method, part)).or_default().extend(std::iter::repeat_n(fault, count));
     }
 
     /// Every request is answered with 503, or none any more.
@@ -100,6 +107,17 @@ impl ObjectStore {
     /// Ordered faults that met nobody yet.
     pub fn faults_left(&self) -> usize {
         self.shared.state().faults.values().map(VecDeque::len).sum()
+    }
+
+    /// Ordered faults that met a request.
+    pub fn faults_met(&self) -> usize {
+        self.shared.state().faults_met
+    }
+
+    /// Ordered faults that met nobody are forgotten; gives how many.
+    pub fn recover(&self) -> usize {
+        let faults = std::mem::take(&mut self.shared.state().faults);
+        faults.values().map(VecDeque::len).sum()
     }
 
     /// Uploads in parts that are neither complete nor given up.
@@ -118,13 +136,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fault(&self, method: &str) -> Option<StorageFault> {
+    fn fault(&self, request: &HttpRequest) -> Option<StorageFault> {
         let mut state = self.state();
         state.requests += 1;
         if state.down {
             return Some(StorageFault::Status(503));
         }
-        state.faults.get_mut(method).and_then(VecDeque::pop_front)
+        let meant = |(method, part): &(&str, &str)| {
+            *method == request.method().as_str() && request.path().contains(part)
+        };
+        let fault =
+            state.faults.iter_mut().filter(|(of, _)| meant(of)).find_map(|(_, faults)| faults.pop_front());
+        state.faults_met += usize::from(fault.is_some());
+        fault
     }
 
     fn file(&self, key: &str) -> PathBuf {
@@ -184,7 +208,7 @@ fn error(status: u16, code: &str) -> HttpResponse {
 }
 
 async fn serve(request: HttpRequest, shared: Data<Shared>, body: Bytes) -> HttpResponse {
-    let fault = shared.fault(request.method().as_str());
+    let fault = shared.fault(&request);
     match fault {
         Some(StorageFault::Status(status)) => return error(status, "SlowDown"),
         Some(StorageFault::Slow(wait)) => tokio::time::sleep(wait).await,
@@ -378,7 +402,7 @@ mod tests {
         store.fail_next("POST", 10, StorageFault::Status(500));
         large().await.unwrap_err();
         assert_eq!(store.open_uploads(), 0, "it was awaited");
-        store.shared.state().faults.clear();
+        assert_ne!(store.recover(), 0, "some requests were spared");
         // A client that hangs up, or a deadline: the future is dropped in the middle.
         store.fail_next("PUT", 10, StorageFault::Slow(Duration::from_secs(3600)));
         tokio::select! {

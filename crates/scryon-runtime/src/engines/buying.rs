@@ -117,6 +117,7 @@ pub(super) async fn permission<S: EngineStage>(
     }
     match claim {
         JobClaim::Mine { id } => {
+            cx.guard.set_unsent(id);
             if index > 0 {
                 cx.deps.store.job_failover(id).await?;
             }
@@ -192,10 +193,8 @@ pub async fn leave_unasked(
     infos: &[&EngineInfo],
     extra: &str,
 ) -> Result<(), StageError> {
-    if let Some(JobClaim::Mine { id }) = &cx.lease.job {
-        let end = JobEnd { id: *id, state: JobEndState::Failed };
-        cx.deps.store.job_end(end, "not_asked").await?;
-        return Ok(());
+    if matches!(cx.lease.job, Some(JobClaim::Mine { .. })) {
+        return Ok(()); // the worker loop closes what was not sent
     }
     for info in infos {
         // Whoever sent it has lost the stage, silent or not yet. If its answer comes after all, the ledger takes it.

@@ -8,7 +8,7 @@ use scryon_domain::stage::{Lane, StageKind};
 use scryon_store::{Advanced, Continuation, JobEnd, JobEndState, Lease, Setback, StageEvent, TokenState};
 use tracing::{debug, info, warn};
 
-use super::{Shared, StageEntry, Step, event_of};
+use super::{Ran, Shared, StageEntry, Step, event_of};
 use crate::leases::LeaseGuard;
 use crate::retry::{Patience, backoff_of_try};
 use crate::slots::Slot;
@@ -20,7 +20,41 @@ const PACED: &str = "provider_paced";
 const SUSPECT_TRIES: i32 = 2;
 
 impl Shared {
-    pub(super) async fn conclude(
+    /// What follows from the end of the work; gives the word for it in the metrics.
+    pub(super) async fn ended(
+        &self,
+        entry: &StageEntry,
+        cx: &StageContext<'_>,
+        ran: Ran,
+        hint_id: HintId,
+        started: Instant,
+    ) -> (&'static str, Step) {
+        self.close_unsent(cx, &ran).await;
+        match ran {
+            Ran::Done(done) => self.conclude(entry, cx, done, hint_id, started).await,
+            Ran::Failed(error) => self.set_back(entry, cx, error, hint_id, started).await,
+            Ran::Superseded => ("superseded", self.superseded(cx.lease)),
+            Ran::GivenUp => ("handed_back", self.hand_back(cx.lease, cx.guard).await),
+        }
+    }
+
+    /// A purchase is recorded with the claim. Where the work ended before its request, it was not "perhaps sent": left
+    /// open it would hold up whoever comes next until its lease is over, and be bought as an uncertain one then.
+    async fn close_unsent(&self, cx: &StageContext<'_>, ran: &Ran) {
+        let Some(job) = cx.guard.take_unsent() else { return };
+        if matches!(ran, Ran::Failed(StageError { job: Some(end), .. }) if end.id == job) {
+            return; // the setback closes it
+        }
+        let mut patience = Patience::new(&self.giving_up);
+        while let Err(error) = self.deps.store.job_not_sent(job, &self.deps.owner).await {
+            warn!(error = %error, "failed to close a purchase that was not sent");
+            if !patience.wait().await {
+                return;
+            }
+        }
+    }
+
+    async fn conclude(
         &self,
         entry: &StageEntry,
         cx: &StageContext<'_>,
@@ -109,7 +143,7 @@ impl Shared {
         }
     }
 
-    pub(super) async fn set_back(
+    async fn set_back(
         &self,
         entry: &StageEntry,
         cx: &StageContext<'_>,
@@ -215,7 +249,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn superseded(&self, lease: &Lease) -> Step {
+    fn superseded(&self, lease: &Lease) -> Step {
         self.deps.metrics.superseded.with_label_values(&[lease.stage.as_str()]).inc();
         info!(
             run = lease.run_no,
@@ -226,7 +260,7 @@ impl Shared {
 
     /// The end of the drain: the stage is free for others at once, at no try. A paid request that is cut
     /// here stays in the ledger as perhaps sent, and the next worker settles it.
-    pub(super) async fn hand_back(&self, lease: &Lease, guard: &LeaseGuard) -> Step {
+    async fn hand_back(&self, lease: &Lease, guard: &LeaseGuard) -> Step {
         if let Some(job) = guard.job()
             && let Err(error) = self.deps.store.job_release(job, &self.deps.owner).await
         {
