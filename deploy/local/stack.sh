@@ -56,7 +56,9 @@ start() { # PROGRAM ARGUMENTS
   echo $! >"$var/run/$1"
 }
 is_up() { # PROGRAM
-  pid_of "$1" >/dev/null || die "$1 ended: $(tail -n 3 "$log/$1.log")"
+  kill -0 "$(cat "$var/run/$1")" 2>/dev/null || die "$1 ended: $(tail -n 3 "$log/$1.log")"
+  # On a busy machine what was started may still be the shell that is about to become the program.
+  pid_of "$1" >/dev/null || return 1
   local address; address=$(address_of "$1" 'admin port open')
   [ -n "$address" ] && answers "$address" /ready
 }
