@@ -11,8 +11,8 @@ use scryon_testkit::{
 };
 
 use crate::support::{
-    ANALYSIS, WORKERS, all_completed, all_completed_within, app_for_real_workers, objects, scale, scale_time,
-    up, upload_many,
+    ANALYSIS, TRANSCRIPTION, WORKERS, all_completed, all_completed_within, app_for_real_workers, objects,
+    scale, scale_time, up, upload_many,
 };
 
 async fn remote() -> TestApp {
@@ -230,4 +230,38 @@ async fn an_answer_that_cannot_be_stored_is_kept_until_it_can() {
         assert_eq!(ledger(&app, stage).await, ["first succeeded 1"], "{stage}");
     }
     sound_with(app, 1).await;
+}
+
+/// A worker that has to stop meanwhile says what it bought. It is bought again only once there is a store for it, and
+/// whatever the limit for uncertain purchases: this one is certain.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_never_stored_is_repaired_when_storage_is_back() {
+    let options = forgetful().set("SCRYON_DRAIN_SECONDS", "5").set("SCRYON_AMBIGUOUS_REBUY_MAX_USD", "0");
+    let (app, stack) = app_for_real_workers(options).await;
+    let others = WORKERS.iter().filter(|w| w.name != TRANSCRIPTION.name);
+    let others = join_all(others.map(|w| up(&stack, w.name, &[]))).await;
+    let mut first = up(&stack, TRANSCRIPTION.name, &[]).await;
+    let store = app.object_store();
+    store.fail_next_of("PUT", "/raw.", 100_000, StorageFault::Status(503));
+    app.client.upload(unique_wav()).await;
+    eventually("an answer to be refused", || async { (store.faults_met() >= 4).then_some(()) }).await;
+    first.signal("TERM").await;
+    assert_eq!(first.ended().await, Some(0), "{}", first.log());
+    assert_eq!(ledger(&app, "transcription").await, ["first succeeded 1"]);
+    let second = up(&stack, TRANSCRIPTION.name, &[]).await;
+    eventually("the successor to find no store", || async {
+        let sql = "select count(*) from call_stages where stage = 'transcription' and error_code = 'storage_unavailable'";
+        (app.database.number(sql).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(
+        ledger(&app, "transcription").await,
+        ["first succeeded 1"],
+        "nothing is bought for a store that is away"
+    );
+    store.recover();
+    all_completed(&app, 1).await;
+    assert_eq!(ledger(&app, "transcription").await, ["first succeeded 1", "repair succeeded 1"]);
+    drop((others, second));
+    app.finish().await;
 }

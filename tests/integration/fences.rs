@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use scryon_domain::ids::{CallId, HintId};
+use scryon_domain::ids::{CallId, HintId, JobId};
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_store::{Beginning, Claimant, Lease, StageOutput, Store, StoreSettings};
+use scryon_store::{
+    Beginning, Claimant, JobClaim, JobEnd, JobEndState, JobIntent, Lease, RebuyCause, StageOutput, Store,
+    StoreSettings,
+};
 use scryon_testkit::{Database, Servers, eventually};
 use uuid::Uuid;
 
@@ -174,5 +177,55 @@ async fn a_stage_that_is_there_already_is_not_made_twice() {
     let announced: Vec<_> = finished.announce.iter().map(|h| h.stage).collect();
     assert_eq!(announced, [StageKind::Diarization]);
     assert_eq!(database.number("select count(*) from call_stages").await, 3);
+    database.drop_schema().await;
+}
+
+fn intent() -> JobIntent {
+    JobIntent {
+        id: JobId(Uuid::now_v7()),
+        engine: "shop".to_owned(),
+        model: "m".to_owned(),
+        params_hash: vec![1],
+        estimated_cost: None,
+    }
+}
+
+/// A purchase is closed as not sent by whoever recorded it, and only while nobody may have sent it.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_not_sent_is_closed_as_not_sent() {
+    let database = database().await;
+    let store = database.store();
+    let id = queued_call(&database).await;
+    database.sql("update call_records set audio_sha256 = pg_catalog.sha256('x')", &[]).await;
+    let lease = started(&store, id).await;
+    assert!(finish(&store, &lease).await);
+    let bought = intent();
+    let lease = store
+        .stage_claim(id, 1, StageKind::Transcription, &claimant("first"), Some(&bought))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(lease.job, Some(JobClaim::Mine { id }) if id == bought.id), "{:?}", lease.job);
+    let books = async || {
+        let sql = "select purchase_no || ' ' || cause || ' ' || state || ' ' || sends || ' ' || live from provider_jobs order by 1";
+        let rows = database.sql(sql, &[]).await;
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    store.job_not_sent(bought.id, "second").await.unwrap();
+    assert_eq!(books().await, ["1 first sending 1 true"], "it is not theirs");
+    database.sql("update provider_jobs set lease_until = now()", &[]).await;
+    assert!(store.job_take_over(bought.id, "first").await.unwrap());
+    store.job_not_sent(bought.id, "first").await.unwrap();
+    assert_eq!(books().await, ["1 first sending 2 true"], "it was perhaps sent before");
+
+    // One that was to be bought once more, and was not, leaves the question where it was.
+    store.job_end(JobEnd { id: bought.id, state: JobEndState::Unknown }, "cut").await.unwrap();
+    let again = intent();
+    assert!(store.job_buy_again(&lease, "first", &again, bought.id, RebuyCause::Ambiguous).await.unwrap());
+    assert_eq!(books().await, ["1 first unknown 2 false", "2 ambiguous sending 1 true"]);
+    store.job_not_sent(again.id, "first").await.unwrap();
+    assert_eq!(books().await, ["1 first unknown 2 true", "2 ambiguous failed 0 false"]);
+    let found = store.job_found(&lease, &bought).await.unwrap();
+    assert!(matches!(&found, Some(JobClaim::Unsettled { id, .. }) if *id == bought.id), "{found:?}");
     database.drop_schema().await;
 }

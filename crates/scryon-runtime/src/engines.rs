@@ -36,10 +36,12 @@ const NO_ENGINE: Duration = Duration::from_secs(30);
 /// How long a call keeps its lease while it waits for a core, and then comes again.
 const CORE_PATIENCE: Duration = Duration::from_secs(10);
 const NO_CORE: Duration = Duration::from_secs(5);
-/// How long an answer is kept for a storage that does not take it: less than a delivery may be held (30 minutes).
+/// How long an answer is kept for a storage that does not take it.
 const KEEP_ANSWER: Duration = Duration::from_secs(600);
-/// Wait for storage that does not give a recording.
-const NO_AUDIO: Duration = Duration::from_secs(5);
+/// Longest time of a request and of keeping its answer. The broker takes a delivery back after 30 minutes.
+const HELD: Duration = Duration::from_secs(26 * 60);
+/// Wait for storage that does not give a recording, or does not take an answer.
+const NO_STORAGE: Duration = Duration::from_secs(5);
 
 /// What differs between the engine stages.
 #[async_trait]
@@ -283,7 +285,8 @@ async fn pass_over<S: EngineStage>(
     }
     // The next engine's purchase is another row: this one's end is recorded before it.
     if let Some(job) = error.job {
-        cx.deps.store.job_end(job, error.code).await?;
+        let ended = cx.deps.store.job_end(job, error.code).await;
+        ended.map_err(|e| StageError::from(e).with_job(Some(job)))?;
     }
     if let Some(event) = stage.passed_event(turn.index) {
         let error_code = Some(error.code.to_owned());
@@ -382,13 +385,15 @@ async fn answered<S: EngineStage>(
     answer: Answer<S::Document>,
 ) -> Result<EngineDone<S::Document>, StageError> {
     stage.observe(cx, turn.info.name, turn.started.elapsed().as_secs_f64());
-    let object = stored(stage, cx, turn, &answer.content).await?;
     let job = turn.job.map(|id| JobSettlement {
         id,
         units: answer.units,
         unit: answer.unit,
         billed_cost: answer.billed_cost,
     });
+    // A job that was collected can be collected again.
+    let bought = job.as_ref().filter(|_| !turn.taken);
+    let object = stored(stage, cx, turn, &answer.content, bought).await?;
     Ok(EngineDone {
         output: StageOutput {
             engine: Some(turn.info.name.to_owned()),
@@ -403,24 +408,36 @@ async fn answered<S: EngineStage>(
     })
 }
 
-/// Stores an answer. It was paid for, or took minutes of a core: where storage is away it is kept, and tried again.
+/// Stores an answer. It was paid for, or took minutes of a core: where storage does not take it, it is kept and tried
+/// again. Where that ends without success, the ledger says that it was bought and where it was to lie, so that it is
+/// bought again as one whose object is gone, never as an uncertain one.
 async fn stored<S: EngineStage>(
     stage: &S,
     cx: &StageContext<'_>,
     turn: &Turn<'_>,
     document: &S::Document,
+    bought: Option<&JobSettlement>,
 ) -> Result<OutputObject, StageError> {
     let since = Instant::now();
+    let patience = KEEP_ANSWER.min(HELD.saturating_sub(turn.started.elapsed()));
     loop {
         let error = match cx.write(stage.document_name(), document).await {
-            Ok(object) => return Ok(object),
+            Ok(object) => {
+                cx.guard.set_unstored(None);
+                return Ok(object);
+            }
             Err(error) => error,
         };
-        let StageErrorKind::Pause(wait) = error.kind else { return Err(error) };
-        if since.elapsed() > KEEP_ANSWER {
-            // The provider has sent it: it is settled at once, and not after the purchase's lease.
-            let state = JobEndState::Unknown;
-            return Err(error.with_job(turn.job.map(|id| JobEnd { id, state })));
+        if matches!(error.kind, StageErrorKind::Suspect(_)) {
+            return Err(error); // it is no document
+        }
+        // A bucket that is away says of the object that it is not there.
+        let error = StageError { kind: StageErrorKind::Pause(NO_STORAGE), ..error };
+        if let Some(job) = bought {
+            cx.guard.set_unstored(Some((job.clone(), cx.object_of(stage.document_name(), document)?)));
+        }
+        if since.elapsed() >= patience {
+            return Err(error);
         }
         warn!(
             provider = turn.info.name,
@@ -428,7 +445,7 @@ async fn stored<S: EngineStage>(
             "an answer is kept until it can be stored: {}",
             error.what
         );
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(NO_STORAGE).await;
     }
 }
 
@@ -457,7 +474,7 @@ fn stage_error<S: EngineStage>(stage: &S, turn: &Turn<'_>, error: &ProviderError
             (StageErrorKind::Fail(FailureCode::ArtifactMissing), JobEndState::Failed)
         }
         // Storage is away: like every outage it costs no try.
-        ProviderError::Audio(_) => (StageErrorKind::Pause(NO_AUDIO), JobEndState::Failed),
+        ProviderError::Audio(_) => (StageErrorKind::Pause(NO_STORAGE), JobEndState::Failed),
     };
     StageError::new(kind, code, error.to_string())
         .with_engine(turn.info.name)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scryon_domain::ids::{JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
-use scryon_store::{HeldLease, JobClaim, Lease, Store};
+use scryon_store::{HeldLease, JobClaim, JobSettlement, Lease, OutputObject, Store};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -20,10 +20,15 @@ struct Entry {
     held: HeldLease,
     /// A paid request that is in flight under this lease; renewed with it.
     job: Option<JobId>,
-    /// A purchase that was recorded and of which nothing was sent.
+    /// A purchase that was recorded and of which nothing was sent; renewed too.
     unsent: Option<JobId>,
+    /// An answer that could not be stored yet.
+    unstored: Option<Unstored>,
     lost: CancellationToken,
 }
+
+/// What was paid for an answer, and the object that it was to become.
+pub type Unstored = (JobSettlement, OutputObject);
 
 /// Registry of held leases and held deliveries.
 #[derive(Clone, Default)]
@@ -76,7 +81,9 @@ impl Leases {
         };
         let lost = CancellationToken::new();
         let unsent = if let Some(JobClaim::Mine { id }) = &lease.job { Some(*id) } else { None };
-        self.lock().entries.insert(lease.token, Entry { held, job: None, unsent, lost: lost.clone() });
+        self.lock()
+            .entries
+            .insert(lease.token, Entry { held, job: None, unsent, unstored: None, lost: lost.clone() });
         LeaseGuard { leases: self.clone(), token: lease.token, lost }
     }
 
@@ -102,7 +109,7 @@ impl Leases {
             let inner = self.lock();
             (
                 inner.entries.values().map(|e| e.held).collect(),
-                inner.entries.values().filter_map(|e| e.job).collect(),
+                inner.entries.values().filter_map(|e| e.job.or(e.unsent)).collect(),
             )
         };
         if held.is_empty() {
@@ -160,29 +167,38 @@ impl LeaseGuard {
         self.lost.is_cancelled()
     }
 
-    /// Tells the registry which purchase is in flight under this lease.
-    pub fn set_job(&self, job: Option<JobId>) {
-        if let Some(entry) = self.leases.lock().entries.get_mut(&self.token) {
-            entry.job = job;
-            entry.unsent = None;
-        }
+    fn with_entry<T: Default>(&self, change: impl FnOnce(&mut Entry) -> T) -> T {
+        self.leases.lock().entries.get_mut(&self.token).map(change).unwrap_or_default()
     }
 
-    /// Tells the registry that a purchase was recorded under this lease. Nothing is sent yet.
-    pub fn set_unsent(&self, job: JobId) {
-        if let Some(entry) = self.leases.lock().entries.get_mut(&self.token) {
-            entry.unsent = Some(job);
-        }
+    /// Tells the registry which purchase is in flight under this lease.
+    pub fn set_job(&self, job: Option<JobId>) {
+        self.with_entry(|entry| (entry.job, entry.unsent) = (job, None));
+    }
+
+    /// Tells the registry that a purchase is being recorded under this lease. Nothing is sent yet.
+    pub fn set_unsent(&self, job: Option<JobId>) {
+        self.with_entry(|entry| entry.unsent = job);
     }
 
     /// The purchase that was recorded and of which nothing was sent, told once.
     pub fn take_unsent(&self) -> Option<JobId> {
-        self.leases.lock().entries.get_mut(&self.token).and_then(|e| e.unsent.take())
+        self.with_entry(|entry| entry.unsent.take())
+    }
+
+    /// Tells the registry of an answer that waits for storage.
+    pub fn set_unstored(&self, answer: Option<Unstored>) {
+        self.with_entry(|entry| entry.unstored = answer);
+    }
+
+    /// The answer that was never stored, told once.
+    pub fn take_unstored(&self) -> Option<Unstored> {
+        self.with_entry(|entry| entry.unstored.take())
     }
 
     /// The purchase in flight.
     pub fn job(&self) -> Option<JobId> {
-        self.leases.lock().entries.get(&self.token).and_then(|e| e.job)
+        self.with_entry(|entry| entry.job)
     }
 }
 

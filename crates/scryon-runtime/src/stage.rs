@@ -17,6 +17,7 @@ use scryon_store::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::circuits::Circuits;
@@ -253,21 +254,29 @@ impl<'a> StageContext<'a> {
         name: DocumentName,
         document: &T,
     ) -> Result<OutputObject, StageError> {
-        let body = serde_json::to_vec(document).map_err(|e| {
-            StageError::new(
-                StageErrorKind::Suspect(FailureCode::InternalError),
-                "document_unwritable",
-                e.to_string(),
-            )
-        })?;
         let key = self.keys.document(self.lease.run_no, name, self.lease.token);
-        let written = self.deps.blobs.put(&key, body).await?;
+        let written = self.deps.blobs.put(&key, body_of(document)?).await?;
         self.deps.crash_point("C8");
         Ok(OutputObject {
             key: written.key,
             artifact_type: name.artifact_type(),
             bytes: written.bytes,
             sha256: written.sha256,
+        })
+    }
+
+    /// What [`Self::write`] would write. Writes nothing.
+    pub(crate) fn object_of<T: Serialize>(
+        &self,
+        name: DocumentName,
+        document: &T,
+    ) -> Result<OutputObject, StageError> {
+        let body = body_of(document)?;
+        Ok(OutputObject {
+            key: self.keys.document(self.lease.run_no, name, self.lease.token).as_str().to_owned(),
+            artifact_type: name.artifact_type(),
+            bytes: i64::try_from(body.len()).unwrap_or(i64::MAX),
+            sha256: Sha256::digest(&body).to_vec(),
         })
     }
 
@@ -281,6 +290,16 @@ impl<'a> StageContext<'a> {
             )
         })
     }
+}
+
+fn body_of<T: Serialize>(document: &T) -> Result<Vec<u8>, StageError> {
+    serde_json::to_vec(document).map_err(|e| {
+        StageError::new(
+            StageErrorKind::Suspect(FailureCode::InternalError),
+            "document_unwritable",
+            e.to_string(),
+        )
+    })
 }
 
 /// An event of a stage that ended well.

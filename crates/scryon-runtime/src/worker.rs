@@ -294,12 +294,12 @@ impl Shared {
         if let Some(slot) = behind {
             return Claimed::Held(lease, slot);
         }
-        match self.stages.get(&lease.stage) {
-            Some(entry) => match entry.slots.acquire(hint.lane).await {
-                Some(slot) => Claimed::Held(lease, slot),
-                None => Claimed::GivenUp,
-            },
-            None => Claimed::Nothing,
+        let Some(entry) = self.stages.get(&lease.stage) else { return Claimed::Nothing };
+        // It is renewed while it waits.
+        let _held = self.leases.hold(&lease);
+        tokio::select! {
+            Some(slot) = entry.slots.acquire(hint.lane) => Claimed::Held(lease, slot),
+            () = self.stopping.cancelled() => Claimed::GivenUp,
         }
     }
 

@@ -65,9 +65,15 @@ const SUBMITTED: &str = "update provider_jobs set state = 'submitted', external_
 
 const FORGET_ANSWER: &str = "update provider_jobs set live = false where id = $1 returning 1 as n";
 
-const NOT_SENT: &str = "update provider_jobs set state = 'failed', live = false, sends = 0, lease_until = null, error_code = 'not_asked',
-         finished_at = now()
-     where id = $1 and lease_owner = $2 and state = 'sending' and sends = 1";
+/// The second half: one that was to be bought once more, and was not, leaves the former one to be settled again.
+const NOT_SENT: &str = "with closed as (
+         update provider_jobs set state = 'failed', live = false, sends = 0, lease_until = null, error_code = 'not_asked',
+             finished_at = now()
+         where id = $1 and lease_owner = $2 and state = 'sending' and sends = 1
+         returning tenant_id, stage, engine, params_hash, audio_sha256, purchase_no, cause)
+     update provider_jobs j set live = true from closed c
+     where c.cause = 'ambiguous' and j.state = 'unknown' and j.purchase_no = c.purchase_no - 1 and j.tenant_id = c.tenant_id
+       and j.stage = c.stage and j.engine = c.engine and j.params_hash = c.params_hash and j.audio_sha256 = c.audio_sha256";
 
 const RELEASE: &str = "update provider_jobs set lease_until = now()
      where id = $1 and lease_owner = $2 and state in ('intent', 'sending') returning 1 as n";

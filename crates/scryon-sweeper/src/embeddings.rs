@@ -1,6 +1,6 @@
 //! Embeddings of calls, where they are switched on: bought for a call once, after it was indexed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scryon_blobs::BlobError;
 use scryon_domain::ids::{CallId, JobId, TenantId};
@@ -18,6 +18,8 @@ const TICK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(30);
 /// Until a call is tried again whose request had no answer.
 const AGAIN: Duration = Duration::from_secs(300);
+/// How long Postgres may be away for what was paid for; less than a drain.
+const INSIST: Duration = Duration::from_secs(15);
 const BATCH: i32 = 16;
 /// Bytes of a chunk: about 500 tokens, a topic.
 const CHUNK: usize = 2_000;
@@ -112,11 +114,26 @@ async fn one(sweeper: &Sweeper, embedder: &Embedder, call: &DueEmbedding) -> Res
     let new =
         NewEmbedding { call_id, model: embedder.model().to_owned(), text_sha256, vectors: answer.content };
     // First what was bought, then what it cost: a program that dies in between has it bought no second time.
-    store.embedding_store(&new).await?;
-    store.embedding_end(job.id, None, answer.units, answer.billed_cost).await?;
+    insist(|| store.embedding_store(&new)).await?;
+    insist(|| store.embedding_end(job.id, None, answer.units, answer.billed_cost)).await?;
     sweeper.metrics.search_embedded.inc();
     sweeper.metrics.embedding_tokens.inc_by(answer.units.unwrap_or_default() as u64);
     Ok(())
+}
+
+/// What was paid for is written down, also where Postgres is away for a while.
+async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+    write: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let since = Instant::now();
+    loop {
+        match write().await {
+            Err(error) if error.is_unavailable() && since.elapsed() < INSIST => {
+                tokio::time::sleep(INSIST / 60).await;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// A text that is refused is not sent again; one without an answer later; a provider that is away is left alone.

@@ -87,17 +87,12 @@ pub(super) async fn permission<S: EngineStage>(
     extra: &str,
     permit: &mut Option<Permit>,
 ) -> Result<Permission, StageError> {
-    let begin = async || {
-        let Some(intent) = intent_of(info, extra) else { return Err(StageError::superseded()) };
-        let claim = cx.deps.store.job_begin(cx.lease, &cx.deps.owner, &intent).await?;
-        claim.ok_or_else(StageError::superseded)
-    };
     // The claim recorded the purchase for the first engine; others are recorded when their turn comes.
     let recorded = if index == 0 { cx.lease.job.clone() } else { None };
     let mut claim = match recorded {
         Some(claim) => claim,
         None => match admitted(cx, info, permit).await {
-            Ok(()) => begin().await?,
+            Ok(()) => begin(cx, info, extra).await?,
             // What is paid for, or on its way, is taken also from a provider that is not asked.
             Err(refused) => match found(cx, info, extra).await? {
                 Some(claim) if is_coming(&claim) => claim,
@@ -113,11 +108,10 @@ pub(super) async fn permission<S: EngineStage>(
         return Ok(put_off);
     }
     if claim == JobClaim::Raced {
-        claim = begin().await?;
+        claim = begin(cx, info, extra).await?;
     }
     match claim {
         JobClaim::Mine { id } => {
-            cx.guard.set_unsent(id);
             if index > 0 {
                 cx.deps.store.job_failover(id).await?;
             }
@@ -127,6 +121,7 @@ pub(super) async fn permission<S: EngineStage>(
         JobClaim::Answered { id, result_ref: key, bytes, sha256 } => {
             let object = OutputObject { key, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
             let Some(object) = adopt(cx, object).await? else {
+                writable(stage, cx).await?;
                 return rebuy(cx, info, extra, id, RebuyCause::Repair).await;
             };
             Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
@@ -148,6 +143,18 @@ pub(super) async fn permission<S: EngineStage>(
             buy_once_more(cx, info, extra, id, cause != "ambiguous" && affordable).await
         }
     }
+}
+
+/// Records a purchase, where no other serves.
+async fn begin(cx: &StageContext<'_>, info: &EngineInfo, extra: &str) -> Result<JobClaim, StageError> {
+    let Some(intent) = intent_of(info, extra) else { return Err(StageError::superseded()) };
+    // Before it is recorded: an answer of the database that is lost leaves nothing open either.
+    cx.guard.set_unsent(Some(intent.id));
+    let claim = cx.deps.store.job_begin(cx.lease, &cx.deps.owner, &intent).await?;
+    if !matches!(claim, Some(JobClaim::Mine { .. })) {
+        cx.guard.set_unsent(None);
+    }
+    claim.ok_or_else(StageError::superseded)
 }
 
 /// Whether a request follows from this, as far as can be told.
@@ -193,13 +200,13 @@ pub async fn leave_unasked(
     infos: &[&EngineInfo],
     extra: &str,
 ) -> Result<(), StageError> {
-    if matches!(cx.lease.job, Some(JobClaim::Mine { .. })) {
-        return Ok(()); // the worker loop closes what was not sent
-    }
+    // The worker loop closes what came with the claim.
+    let own = if let Some(JobClaim::Mine { id }) = &cx.lease.job { Some(*id) } else { None };
     for info in infos {
         // Whoever sent it has lost the stage, silent or not yet. If its answer comes after all, the ledger takes it.
         if let Some(JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, .. }) =
             found(cx, info, extra).await?
+            && Some(id) != own
         {
             cx.deps.store.job_end(unknown(id), "provider_submit_unconfirmed").await?;
         }
@@ -323,11 +330,21 @@ async fn rebuy(
     cause: RebuyCause,
 ) -> Result<Permission, StageError> {
     let Some(intent) = intent_of(info, extra) else { return Ok(Permission::LookAgain) };
+    cx.guard.set_unsent(Some(intent.id));
     if cx.deps.store.job_buy_again(cx.lease, &cx.deps.owner, &intent, old, cause).await? {
         Ok(Permission::Send(intent.id))
     } else {
+        cx.guard.set_unsent(None);
         Ok(Permission::LookAgain)
     }
+}
+
+/// An answer is bought again because its object is gone: not into a storage that would not take it either. What is
+/// written goes under the answer's own name and is replaced by it.
+async fn writable<S: EngineStage>(stage: &S, cx: &StageContext<'_>) -> Result<(), StageError> {
+    let key = cx.keys.document(cx.lease.run_no, stage.document_name(), cx.lease.token);
+    cx.deps.blobs.put(&key, Vec::new()).await?;
+    Ok(())
 }
 
 /// Makes an answer's object ours: one of this call is used where it lies, one of another call of the same

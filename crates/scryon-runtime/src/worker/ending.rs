@@ -19,6 +19,9 @@ const PACED: &str = "provider_paced";
 /// Tries of an answer of the wrong shape, or of a bug.
 const SUSPECT_TRIES: i32 = 2;
 
+/// The drain is over, and Postgres is still away.
+struct GivenUp;
+
 impl Shared {
     /// What follows from the end of the work; gives the word for it in the metrics.
     pub(super) async fn ended(
@@ -29,27 +32,42 @@ impl Shared {
         hint_id: HintId,
         started: Instant,
     ) -> (&'static str, Step) {
-        self.close_unsent(cx, &ran).await;
+        self.settle(cx, &ran).await;
         match ran {
             Ran::Done(done) => self.conclude(entry, cx, done, hint_id, started).await,
-            Ran::Failed(error) => self.set_back(entry, cx, error, hint_id, started).await,
+            Ran::Failed(mut error) => {
+                // A panic behind a request names no purchase.
+                error.job = error.job.or(cx.guard.job().map(|id| JobEnd { id, state: JobEndState::Unknown }));
+                self.set_back(entry, cx, error, hint_id, started).await
+            }
             Ran::Superseded => ("superseded", self.superseded(cx.lease)),
             Ran::GivenUp => ("handed_back", self.hand_back(cx.lease, cx.guard).await),
         }
     }
 
-    /// A purchase is recorded with the claim. Where the work ended before its request, it was not "perhaps sent": left
-    /// open it would hold up whoever comes next until its lease is over, and be bought as an uncertain one then.
-    async fn close_unsent(&self, cx: &StageContext<'_>, ran: &Ran) {
-        let Some(job) = cx.guard.take_unsent() else { return };
-        if matches!(ran, Ran::Failed(StageError { job: Some(end), .. }) if end.id == job) {
-            return; // the setback closes it
-        }
+    /// Says in the ledger what is known of a purchase whose work has ended, and nobody else will say. One is recorded
+    /// with the claim: where the work ended before its request, it was not "perhaps sent". Left open it would hold up
+    /// whoever comes next until its lease is over, and be bought as an uncertain one then. An answer that storage never
+    /// took was bought, and its object is gone.
+    async fn settle(&self, cx: &StageContext<'_>, ran: &Ran) {
+        let store = &self.deps.store;
         let mut patience = Patience::new(&self.giving_up);
-        while let Err(error) = self.deps.store.job_not_sent(job, &self.deps.owner).await {
-            warn!(error = %error, "failed to close a purchase that was not sent");
-            if !patience.wait().await {
-                return;
+        let closed_by_setback =
+            |job| matches!(ran, Ran::Failed(StageError { job: Some(end), .. }) if end.id == job);
+        if let Some(job) = cx.guard.take_unsent().filter(|job| !closed_by_setback(*job)) {
+            while let Err(error) = store.job_not_sent(job, &self.deps.owner).await {
+                warn!(error = %error, "failed to close a purchase that was not sent");
+                if !patience.wait().await {
+                    return;
+                }
+            }
+        }
+        if let Some((settlement, object)) = cx.guard.take_unstored() {
+            while let Err(error) = store.job_store_answer(&settlement, &object).await {
+                warn!(error = %error, "failed to record an answer that was not stored");
+                if !patience.wait().await {
+                    return;
+                }
             }
         }
     }
@@ -75,7 +93,7 @@ impl Shared {
         let next = self.continuation(entry, cx.lease.lane, hint_id, (cx.lease.call_id, cx.lease.run_no));
         let finished = self.finish(cx.lease, &done, next.as_ref().map(|(c, _)| c)).await;
         match finished {
-            Some(Advanced { held, announce }) => {
+            Ok(Some(Advanced { held, announce })) => {
                 log_finished(cx.lease, started);
                 let step = match (held, next) {
                     (Some(lease), Some((_, slot))) => Step::GoOn(lease, slot, announce),
@@ -83,7 +101,9 @@ impl Shared {
                 };
                 (if skipped { "skipped" } else { "succeeded" }, step)
             }
-            None => ("superseded", self.superseded(cx.lease)),
+            Ok(None) => ("superseded", self.superseded(cx.lease)),
+            // Done, and not written down: the delivery comes back, and its next owner does it again.
+            Err(GivenUp) => ("handed_back", Step::Leave),
         }
     }
 
@@ -110,7 +130,12 @@ impl Shared {
     }
 
     /// Finishes, however long Postgres is away. An answer that was lost is looked up by the token.
-    async fn finish(&self, lease: &Lease, done: &StageDone, next: Option<&Continuation>) -> Option<Advanced> {
+    async fn finish(
+        &self,
+        lease: &Lease,
+        done: &StageDone,
+        next: Option<&Continuation>,
+    ) -> Result<Option<Advanced>, GivenUp> {
         let store = &self.deps.store;
         let mut patience = Patience::new(&self.giving_up);
         loop {
@@ -122,22 +147,22 @@ impl Shared {
                 StageDone::Analysis { output, effects } => {
                     store.analysis_finish(lease, output, effects).await
                 }
-                StageDone::ToBeContinued | StageDone::Wait { .. } => return None,
+                StageDone::ToBeContinued | StageDone::Wait { .. } => return Ok(None),
             };
             let error = match result {
                 Ok(finished) => {
                     self.deps.crash_point("C16");
-                    return finished;
+                    return Ok(finished);
                 }
                 Err(error) => error,
             };
             warn!(error = %error, "failed to finish a stage; looking whether it took effect");
             if !patience.wait().await {
-                return None;
+                return Err(GivenUp);
             }
             match store.stage_token_state(lease).await {
-                Ok(TokenState::Over(announce)) => return Some(Advanced { held: None, announce }),
-                Ok(TokenState::Gone) => return None,
+                Ok(TokenState::Over(announce)) => return Ok(Some(Advanced { held: None, announce })),
+                Ok(TokenState::Gone) => return Ok(None),
                 Ok(TokenState::StillRunning) | Err(_) => {}
             }
         }
