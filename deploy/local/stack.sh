@@ -138,7 +138,7 @@ up() {
   [ -n "${SERVER_PORT:-}" ] || SERVER_PORT=$(cat "$var/run/port" 2>/dev/null) || SERVER_PORT=0
   [ "$SERVER_PORT" != 0 ] || [ -n "${STACK_VAR:-}" ] || SERVER_PORT=$(free_or_any 8080)
   export SCRYON_ADMIN_PORT=0 SERVER_PORT
-  local program metrics='' pids='' deadline=$((SECONDS + 60))
+  local program metrics='' pids='' deadline=$((SECONDS + 240))
   for program in "${programs[@]}"; do start "$program"; done
   for program in "${programs[@]}"; do
     until is_up "$program"; do
@@ -165,7 +165,7 @@ with_simulator() {
   local deadline setting
   mkdir -p "$log" "$var/run"
   build
-  deadline=$((SECONDS + 30))
+  deadline=$((SECONDS + 120))
   start scryon-simulator 127.0.0.1:0 --sandbox
   until grep -q '^SCRYON_WEBHOOK_SECRET=' "$log/scryon-simulator.log" 2>/dev/null; do
     [ $SECONDS -lt $deadline ] || die "the simulator is not ready: see $log/scryon-simulator.log"

@@ -22,7 +22,7 @@ async fn dies_and_is_replaced(victim: WorkerProgram, point: &'static str) {
     let mut first = up(&stack, victim.name, &[("SCRYON_CRASH_AT", point)]).await;
     app.client.upload(unique_wav()).await;
 
-    let ended = tokio::time::timeout(Duration::from_secs(30), first.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(120), first.ended()).await;
     let ended = ended.unwrap_or_else(|_| panic!("{} never came to {point}:\n{}", victim.name, first.log()));
     assert_eq!(ended, None, "{} at {point} ends by a signal:\n{}", victim.name, first.log());
     assert!(first.log().contains(&format!("point={point} ")), "{}", first.log());

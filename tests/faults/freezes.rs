@@ -15,7 +15,7 @@ use crate::support::{
 
 const SWEEPER: &str = "scryon-sweeper";
 /// From the freeze to the end of the call: a lease, and the work.
-const OVERTAKEN: Duration = Duration::from_secs(60);
+const OVERTAKEN: Duration = Duration::from_secs(90);
 
 /// Every row a worker may write to, as one text.
 async fn rows(app: &TestApp) -> String {

@@ -99,12 +99,12 @@ async fn no_ack_before_the_confirm(held: &str, last: &str, other: &str, delivery
     let (id, stop) = stuck_before_the_confirm(&mut app, held, last, other).await;
     assert_eq!(ready(&app, delivery).await, 0, "the delivery is in the worker's hands");
     stop.cancel();
-    eventually_within(Duration::from_secs(10), "the delivery to come back", || async {
+    eventually_within(Duration::from_secs(40), "the delivery to come back", || async {
         (ready(&app, delivery).await == 1).then_some(())
     })
     .await;
     app.spawn_workers(app.context.announcer.clone(), app.context.stop.clone());
-    eventually_within(Duration::from_secs(20), "the call's end without a sweeper", || async {
+    eventually_within(Duration::from_secs(40), "the call's end without a sweeper", || async {
         (app.client.call(id).await["status"] == "COMPLETED").then_some(())
     })
     .await;

@@ -22,7 +22,7 @@ const HEALTH_P99: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2
 /// A machine that stood still for longer has put a stall on the uploads itself.
 const STOOD_STILL: Duration = Duration::from_millis(100);
 /// Below this share of idle time the machine had no room for the uploads, whatever the API does.
-const ROOM: f64 = 0.05;
+const ROOM: f64 = 0.2;
 
 async fn real_api(extra: &[(&str, &str)]) -> (TestApp, StackProgram, String) {
     let nothing = Parts { api: false, workers: false, sweeper: false };
@@ -106,7 +106,8 @@ async fn an_upload_of_a_gigabyte_adds_less_than_32_mb() {
     let (status, most) = watched(&api, upload(&address, 1 << 30, 256 << 10, Duration::ZERO)).await;
     println!("1 GB in {:?}: from {} MB to {} MB", started.elapsed(), before / MB, most / MB);
     assert_eq!(status, 202, "{}", api.log());
-    assert!(most - before < 32 * MB, "{} MB more", (most - before) / MB);
+    let more = most.saturating_sub(before);
+    assert!(more < 32 * MB, "{} MB more", more / MB);
     let sizes = app.database.number("select max(byte_size) from call_artifacts").await;
     assert_eq!(sizes as u64, (1 << 30) + 44, "all of it is kept");
     drop(api);
@@ -133,6 +134,8 @@ struct Machine {
     longest_pause: Duration,
     /// Of all processors' time. Time that a hypervisor gave to others is not idle.
     idle: f64,
+    /// A container's share of the processors was used up, which looks like idleness from outside.
+    throttled: bool,
 }
 
 impl Machine {
@@ -142,6 +145,7 @@ impl Machine {
         let (running, ended) = mpsc::channel::<()>();
         let thread = tokio::task::spawn_blocking(move || {
             let (idle_before, all_before) = processor_time();
+            let throttled_before = times_throttled();
             let mut longest_pause = Duration::ZERO;
             loop {
                 let asleep = Instant::now();
@@ -151,7 +155,8 @@ impl Machine {
                 longest_pause = longest_pause.max(asleep.elapsed().saturating_sub(TICK));
             }
             let (idle, all) = processor_time();
-            Self { longest_pause, idle: (idle - idle_before) / (all - all_before).max(1.0) }
+            let idle = (idle - idle_before) / (all - all_before).max(1.0);
+            Self { longest_pause, idle, throttled: times_throttled() != throttled_before }
         });
         stop.cancelled().await;
         drop(running);
@@ -159,8 +164,14 @@ impl Machine {
     }
 
     fn was_fit(&self) -> bool {
-        self.longest_pause < STOOD_STILL && self.idle > ROOM
+        self.longest_pause < STOOD_STILL && self.idle > ROOM && !self.throttled
     }
+}
+
+/// How often this control group was kept from running (`cpu.stat` of cgroup v2), where there is one.
+fn times_throttled() -> Option<String> {
+    let stat = std::fs::read_to_string("/sys/fs/cgroup/cpu.stat").ok()?;
+    stat.lines().find(|line| line.starts_with("nr_throttled ")).map(str::to_owned)
 }
 
 /// Time of all processors since the start, in ticks: idle or waiting for a disk, and altogether (`proc(5)`).

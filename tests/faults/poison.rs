@@ -83,6 +83,9 @@ async fn a_recording_that_crashes_its_decoder_fails_alone() {
     std::fs::remove_dir_all(&tools).unwrap();
 }
 
+const LATER: &str =
+    "update call_stages set not_before = now() + interval '1 hour', publish_due = now() + interval '1 hour'
+    where call_id = $1 and state = 'PENDING'";
 const DUE: &str =
     "update call_stages set not_before = now(), publish_due = now() where call_id = $1 and state = 'PENDING'";
 
@@ -116,7 +119,7 @@ async fn a_call_that_takes_its_workers_down_is_begun_ever_more_rarely() {
     }
     for (deaths, seconds) in [(3, 10.0), (4, 20.0), (5, 40.0)] {
         let pause = dies_of(&app, &stack, poison, deaths).await;
-        assert!((seconds - 5.0..=seconds).contains(&pause), "{pause} s after death {deaths}");
+        assert!((seconds / 2.0..=seconds).contains(&pause), "{pause} s after death {deaths}");
         let stuck =
             app.database.sql("select reason, advice from stuck_calls where id = $1", &[&poison]).await;
         let told: Vec<(String, String)> = stuck.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -124,6 +127,8 @@ async fn a_call_that_takes_its_workers_down_is_begun_ever_more_rarely() {
             reason == "workers_died" && advice.starts_with(&format!("{deaths} workers"))
         };
         assert_eq!(told.iter().filter(|told| named(told)).count(), usize::from(deaths >= 5), "{told:?}");
+        // What follows may take longer than the pause.
+        app.database.sql(LATER, &[&poison]).await;
         // The neighbours' worker lives: it has the poisonous call's message, too, and leaves the call alone.
         let crash = format!("diarization@{poison}");
         let mut worker = up(&stack, DIARIZATION.name, &[("SCRYON_CRASH_AT", &crash)]).await;

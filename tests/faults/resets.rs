@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use scryon_testkit::{Dice, Pair, TestApp, TestOptions, Times, elapse, eventually};
+use scryon_testkit::{Dice, Pair, TestApp, TestOptions, Times, elapse, eventually, promised};
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support::{all_completed, all_completed_within, objects, scale, upload_many};
@@ -103,6 +104,16 @@ async fn resets_of_one(app: &TestApp, id: Uuid, seed: u32, resets: usize, hit: &
     let mut dice = Dice::new(seed);
     for n in 0..resets {
         elapse(Duration::from_millis(u64::from(dice.roll(500)))).await;
+        // Where a machine is slow no run comes as far in half a second.
+        if n % 5 == 4 {
+            let far: &[&str] = if n % 2 == 0 { &["COMPLETED"] } else { &["ANALYZING", "COMPLETED"] };
+            let sql = "select count(*) from call_records where id = $1 and status = any($2)";
+            eventually("a run to have come far", || async {
+                let row = client.query_one(sql, &[&id, &far]).await.unwrap();
+                (row.get::<_, i64>(0) == 1).then_some(())
+            })
+            .await;
+        }
         match n % 8 {
             5 => drop(client.execute(FAIL, &[&id]).await.unwrap()),
             6 => drop(client.execute(CANCEL, &[&id]).await.unwrap()),
@@ -135,7 +146,7 @@ async fn five_hundred_resets_at_any_status_each_start_a_run_and_write_nothing_ol
     println!(
         "resets of QUEUED, TRANSCRIBING, ANALYZING, COMPLETED, FAILED, CANCELLED: {each:?}; from reset to run: {restarts}"
     );
-    assert!(restarts.percentile(99) < RESTART, "{restarts}");
+    assert!(restarts.percentile(99) < promised(RESTART, Duration::from_secs(20)), "{restarts}");
     assert!(each.iter().sum::<u32>() as usize >= resets);
     assert!(each.iter().all(|n| *n >= 10), "every status was met: {each:?}");
     let stale = app
@@ -177,11 +188,16 @@ async fn bulk_deletes_of_calls_in_flight_deadlock_with_nobody_and_leave_nothing_
         .set("SCRYON_SWEEP_INTERVAL_MS", "300");
     let app = TestApp::start_with(options).await;
     let before = app.database.number(DEADLOCKS).await;
+    let over = CancellationToken::new();
     let operator = async {
         let client = app.database.client().await;
         let mut deleted = 0;
-        for _ in 0..20 {
+        for strike in 0.. {
             elapse(Duration::from_millis(250)).await;
+            // However slow the machine is, some are hit.
+            if strike >= 20 && (deleted >= 30 || over.is_cancelled()) {
+                break;
+            }
             deleted += client.execute(DELETE, &[]).await.expect("an operator's DELETE is not the victim");
         }
         deleted
@@ -191,6 +207,7 @@ async fn bulk_deletes_of_calls_in_flight_deadlock_with_nobody_and_leave_nothing_
         for _ in 0..9 {
             uploaded += upload_many(&app, 40).await.len();
         }
+        over.cancel();
         uploaded
     };
     let (uploaded, deleted) = join(load, operator).await;

@@ -178,7 +178,7 @@ async fn ledger(app: &TestApp, stage: &str) -> Vec<String> {
 const NOT_SENT_THEN_BOUGHT: [&str; 2] = ["first failed not_asked 0", "retry succeeded 1"];
 
 /// A lease of a purchase is 45 s.
-const NO_LEASE: Duration = Duration::from_secs(30);
+const NO_LEASE: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transcript_that_cannot_be_read_leaves_no_purchase_open() {

@@ -10,11 +10,11 @@ use crate::support::{all_completed_within, upload_many};
 
 const CALLS: usize = 1_000;
 /// What the provider takes in a second, and what this installation is set to ask.
-const TAKES: usize = 50;
+const TAKES: usize = 80;
 const ASKS_A_MINUTE: usize = 42 * 60;
 /// What the provider asks for in the storm, in seconds.
-const PAUSE: u64 = 4;
-const STORM: Duration = Duration::from_secs(12);
+const PAUSE: u64 = 10;
+const STORM: Duration = Duration::from_secs(25);
 /// It takes half a minute; a machine that does much else at the time may need longer.
 const PATIENCE: Duration = Duration::from_secs(180);
 

@@ -59,7 +59,7 @@ async fn submit_dies(victim: Victim, point: &'static str, expected: &[&str]) {
     let mut first = up(&stack, victim.program.name, &[("SCRYON_CRASH_AT", point)]).await;
     let audio = unique_wav();
     app.client.upload(audio.clone()).await;
-    let ended = tokio::time::timeout(Duration::from_secs(30), first.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(120), first.ended()).await;
     assert_eq!(ended.ok().flatten(), None, "{point} ends by a signal:\n{}", first.log());
     assert!(first.log().contains(&format!("point={point} ")), "{}", first.log());
     let second = up(&stack, victim.program.name, &[]).await;
@@ -100,7 +100,7 @@ async fn what_was_perhaps_submitted_to_a_provider_that_is_given_up_is_unknown() 
     let others = join_all([TRANSCRIPTION, ANALYSIS].map(|w| up(&stack, w.name, &[]))).await;
     let mut first = up(&stack, DIARIZATION.name, &[("SCRYON_CRASH_AT", "C9")]).await;
     app.client.upload(unique_wav()).await;
-    let ended = tokio::time::timeout(Duration::from_secs(30), first.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(120), first.ended()).await;
     assert_eq!(ended.ok().flatten(), None, "C9 ends by a signal:\n{}", first.log());
     assert_eq!(ledger(&app, VOICES).await, ["first sending"]);
     let give_up =
@@ -127,7 +127,7 @@ async fn callback_dies(victim: Victim, point: &'static str) {
     let audio = unique_wav();
     let upload = client.request(Method::POST, "/api/calls/analyze").multipart(Client::form(audio.clone()));
     assert_eq!(upload.send().await.unwrap().status(), 202);
-    let ended = tokio::time::timeout(Duration::from_secs(30), api.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(120), api.ended()).await;
     assert_eq!(ended.ok().flatten(), None, "{point} ends by a signal:\n{}", api.log());
     // Nobody is there to hear the provider's repetition: the row is enough.
     all_completed(&app, 1).await;

@@ -21,7 +21,7 @@ fn stack_of(app: &TestApp) -> Stack {
 
 /// Waits for the death that was ordered.
 async fn dead_at(point: &str, program: &mut StackProgram) {
-    let ended = tokio::time::timeout(Duration::from_secs(30), program.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(120), program.ended()).await;
     let ended =
         ended.unwrap_or_else(|_| panic!("{} never came to {point}:\n{}", program.name, program.log()));
     assert_eq!(ended, None, "{} at {point} ends by a signal:\n{}", program.name, program.log());

@@ -273,7 +273,7 @@ async fn odd_recordings_end_with_a_reason_or_well() {
         ids.push((what, app.client.upload(audio).await, status, reason));
     }
     for (what, id, status, reason) in ids {
-        let call = app.client.finished(id).await;
+        let call = app.client.finished_within(Duration::from_secs(600), id).await;
         assert_eq!(call["status"], status, "{what}: {call}");
         assert_eq!(call["errorReason"].as_str(), reason, "{what}");
         if status == "COMPLETED" {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::Method;
-use scryon_testkit::{Answer, Client, Parts, TestApp, TestOptions, unique_wav};
+use scryon_testkit::{Answer, Client, Parts, TestApp, TestOptions, promised, unique_wav};
 
 async fn upload(app: &TestApp, audio: &[u8], key: &str) -> Answer {
     let request = app
@@ -61,7 +61,9 @@ async fn a_refused_request_frees_its_key_within_a_second() {
     let asked = Instant::now();
     let corrected = upload(&app, &unique_wav(), "key").await;
     assert_eq!(corrected.status, 202, "{}", corrected.text);
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    // A hold that nobody gives back ends after 30 s.
+    let limit = promised(Duration::from_secs(1), Duration::from_secs(20));
+    assert!(asked.elapsed() < limit, "{:?}", asked.elapsed());
     app.stop_and_clean().await;
 }
 

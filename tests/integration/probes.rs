@@ -75,9 +75,9 @@ async fn a_probe_that_fails_says_where_and_leaves_nothing() {
     assert!(error.contains("FAILED"), "{error}");
 
     app.simulator.fail_next("analyze", 1, Fault::Hold);
-    let (code, step, error) = probe(&["--within", "4s"]).await;
+    let (code, step, error) = probe(&["--within", "20s"]).await;
     assert_eq!((code, step.as_str()), (1, "completed"));
-    assert!(error.contains("ANALYZING after 4 s"), "{error}");
+    assert!(error.contains("ANALYZING after 20 s"), "{error}");
     app.simulator.release();
 
     let revoke = "update api_keys set revoked_at = now()";

@@ -1,11 +1,11 @@
 //! Logs in three forms, metrics on every admin port, and the trace that travels with a call.
 
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_testkit::{Client, Parts, Stack, TestApp, TestOptions, eventually, unique_wav};
+use scryon_testkit::{Client, Parts, Stack, StackProgram, TestApp, TestOptions, eventually, unique_wav};
 use serde_json::Value;
 
 /// The address a program says it serves on.
-async fn address(program: &scryon_testkit::StackProgram, what: &str) -> String {
+async fn address(program: &StackProgram, what: &str) -> String {
     eventually(what, || async {
         let log = program.log();
         let line = log.lines().find(|l| l.contains(what))?;
@@ -112,20 +112,29 @@ async fn log_lines_have_the_fields_that_filters_use() {
     for field in ["reqId=", "method=POST", "status=202", "durationMs="] {
         assert!(request.contains(field), "{request}");
     }
+    let logged = |worker: &StackProgram| {
+        let log = worker.log();
+        // The last line may be on its way.
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        let lines =
+            whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}")));
+        lines.filter(|line: &Value| line["event"] == "PIPELINE").collect::<Vec<_>>()
+    };
+    // A stage is over before its worker says so.
+    let lines = eventually("a line of each stage", || async {
+        let lines: Vec<Value> = workers.iter().flat_map(logged).collect();
+        (lines.len() >= 5).then_some(lines)
+    })
+    .await;
     let mut stages = Vec::new();
-    for worker in &workers {
-        for line in worker.log().lines() {
-            let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
-            if line["event"] == "PIPELINE" {
-                assert_eq!(line["callId"], id.to_string());
-                assert_eq!(line["tenantId"], "default");
-                // Preprocessing is switched off, and the API could read what the recording is.
-                let skipped = line["stage"] == "AUDIO_PREPROCESSED";
-                assert_eq!(line["status"], if skipped { "SKIPPED" } else { "COMPLETED" });
-                assert!(line["durationMs"].is_u64());
-                stages.push(line["stage"].as_str().unwrap().to_owned());
-            }
-        }
+    for line in lines {
+        assert_eq!(line["callId"], id.to_string());
+        assert_eq!(line["tenantId"], "default");
+        // Preprocessing is switched off, and the API could read what the recording is.
+        let skipped = line["stage"] == "AUDIO_PREPROCESSED";
+        assert_eq!(line["status"], if skipped { "SKIPPED" } else { "COMPLETED" });
+        assert!(line["durationMs"].is_u64());
+        stages.push(line["stage"].as_str().unwrap().to_owned());
     }
     stages.sort();
     assert_eq!(

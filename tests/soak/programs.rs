@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use scryon_testkit::{Stack, StackProgram, TestApp, elapse};
+use scryon_testkit::{Stack, StackProgram, TestApp, elapse, eventually};
 
 use crate::figures::{Peace, Watch};
 use crate::operators::try_query;
@@ -103,6 +103,11 @@ impl Programs {
 
 /// Whatever it was doing, it ends well.
 async fn ended(program: &mut StackProgram) {
+    // Before it listens for it, TERM ends a program as it ends any.
+    eventually(&format!("{} to listen to signals", program.name), || async {
+        program.log().contains(" started\"").then_some(())
+    })
+    .await;
     program.signal("TERM").await;
     assert_eq!(program.ended().await, Some(0), "{}", program.log());
 }

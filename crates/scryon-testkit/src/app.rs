@@ -21,7 +21,7 @@ use crate::link::Link;
 use crate::proxy::Proxy;
 use crate::s3::ObjectStore;
 use crate::servers::Servers;
-use crate::wait::promptly;
+use crate::wait::{eventually, promptly};
 use crate::watch::step;
 
 /// Which programs run.
@@ -347,7 +347,10 @@ impl TestApp {
     /// When the broker does not let us in.
     pub async fn broker(&self) -> BrokerConnection {
         let settings = self.own_queue_settings();
-        BrokerConnection::new(scryon_queue::connect(&settings, "test").await.expect("the broker lets us in"))
+        let connected = eventually("the broker to let us in", || async {
+            scryon_queue::connect(&settings, "test").await.ok()
+        });
+        BrokerConnection::new(connected.await)
     }
 
     /// The test's own way to the broker.

@@ -2,9 +2,11 @@
 
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Connection};
+use lapin::{BasicProperties, Channel, Connection};
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_queue::{Topology, routing_key};
+
+use crate::promptly;
 
 /// A connection of the test's own. Every method panics when the broker refuses.
 #[derive(Debug)]
@@ -23,19 +25,23 @@ impl BrokerConnection {
         Self(connection)
     }
 
+    async fn channel(&self) -> Channel {
+        promptly("a channel", self.0.create_channel()).await.expect("a channel")
+    }
+
     /// Deletes every queue and exchange of an installation.
     pub async fn delete_queues(&self, topology: &Topology) {
-        topology.delete(&self.0).await.expect("queues can be deleted");
+        promptly("the queues' end", topology.delete(&self.0)).await.expect("queues can be deleted");
     }
 
     /// Throws every message away.
     pub async fn purge_queues(&self, topology: &Topology) {
-        topology.purge(&self.0).await.expect("queues can be purged");
+        promptly("the queues' emptying", topology.purge(&self.0)).await.expect("queues can be purged");
     }
 
     /// Publishes any bytes to the queue of a stage.
     pub async fn publish(&self, topology: &Topology, stage: StageKind, lane: Lane, body: &[u8]) {
-        let channel = self.0.create_channel().await.expect("a channel");
+        let channel = self.channel().await;
         let properties = BasicProperties::default().with_message_id(uuid::Uuid::new_v4().to_string().into());
         let key = routing_key(stage, lane);
         let options = BasicPublishOptions::default();
@@ -48,7 +54,7 @@ impl BrokerConnection {
 
     /// Declares a queue without any argument.
     pub async fn declare_plain(&self, queue: &str) {
-        let channel = self.0.create_channel().await.expect("a channel");
+        let channel = self.channel().await;
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         channel
             .queue_declare(queue.into(), durable, FieldTable::default())
@@ -58,19 +64,18 @@ impl BrokerConnection {
 
     /// Messages that lie in a queue.
     pub async fn depth(&self, queue: &str) -> u32 {
-        let channel = self.0.create_channel().await.expect("a channel");
+        let channel = self.channel().await;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        let looked = channel.queue_declare(queue.into(), passive, FieldTable::default());
+        let queue = promptly("a look at a queue", looked).await;
         queue.expect("the queue is there").message_count()
     }
 
     /// Takes the next message out of a queue, if there is one.
     pub async fn take(&self, queue: &str) -> Option<Peeked> {
-        let channel = self.0.create_channel().await.expect("a channel");
-        let message = channel
-            .basic_get(queue.into(), BasicGetOptions::default())
-            .await
-            .expect("a queue can be read")?;
+        let channel = self.channel().await;
+        let taken = channel.basic_get(queue.into(), BasicGetOptions::default());
+        let message = promptly("a message or none", taken).await.expect("a queue can be read")?;
         let headers = message.properties.headers().clone().unwrap_or_default();
         let traceparent = headers.inner().get("traceparent").and_then(|v| match v {
             AMQPValue::LongString(text) => Some(text.to_string()),

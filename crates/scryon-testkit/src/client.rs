@@ -118,7 +118,12 @@ impl Client {
 
     /// Waits until the call has a final status and gives its detail.
     pub async fn finished(&self, id: Uuid) -> Value {
-        eventually_within(Duration::from_secs(120), "the call's end", || async {
+        self.finished_within(Duration::from_secs(120), id).await
+    }
+
+    /// The same with another patience.
+    pub async fn finished_within(&self, patience: Duration, id: Uuid) -> Value {
+        eventually_within(patience, "the call's end", || async {
             let call = self.call(id).await;
             matches!(call["status"].as_str(), Some("COMPLETED" | "FAILED" | "CANCELLED")).then_some(call)
         })

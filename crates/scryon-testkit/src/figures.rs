@@ -17,6 +17,12 @@ pub fn is_full() -> bool {
     std::env::var("SCRYON_FAULTS_FULL").is_ok_and(|value| value == "1")
 }
 
+/// How long something may take: what is promised in the proof at full scale, and else `busy`, on a machine that does
+/// other things at the same time. A test that takes it says how long it was.
+pub fn promised(promise: Duration, busy: Duration) -> Duration {
+    if is_full() { promise } else { busy }
+}
+
 /// How long some things took, the shortest first.
 #[derive(Debug, Clone)]
 pub struct Times(Vec<Duration>);

@@ -27,7 +27,7 @@ pub use checker::{Speech, Verdict};
 pub use client::{Answer, Client};
 pub use database::Database;
 pub use dice::Dice;
-pub use figures::{Times, is_full, scale};
+pub use figures::{Times, is_full, promised, scale};
 pub use gate::Gate;
 pub use link::Link;
 pub use process::{Stack, StackProgram, scryon_command};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
 use crate::servers::root;
-use crate::wait::promptly;
 
 /// One running program.
 #[derive(Debug)]
@@ -109,12 +109,11 @@ impl StackProgram {
     /// Waits for the program's own end; gives its exit code.
     ///
     /// # Panics
-    /// When it does not end within a minute.
+    /// When it does not end within two minutes.
     pub async fn ended(&mut self) -> Option<i32> {
-        promptly(&format!("the end of {}", self.name), self.child.wait())
-            .await
-            .expect("a child can be awaited")
-            .code()
+        let ended = tokio::time::timeout(Duration::from_secs(120), self.child.wait()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("the end of {}: not within two minutes", self.name));
+        ended.expect("a child can be awaited").code()
     }
 
     /// Whether it still runs.

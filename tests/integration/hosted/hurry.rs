@@ -24,14 +24,15 @@ async fn fail_fast(app: &TestApp, engine: &str) {
     exported(app, &format!("scryon_provider_fail_fast{{engine=\"{engine}\"}} 1")).await;
 }
 
-/// A call whose analysis was put back ends with one, bought once.
+/// A call whose analysis was put back ends with one, bought once. A worker hears within a second that the word was taken
+/// back: a run that it leaves out meanwhile is put back as well.
 async fn analysed_after_all(app: &TestApp, id: Uuid) {
     let call = eventually("the analysis after all", || async {
         let call = app.client.call(id).await;
-        (call["run"] == 2 && call["status"] == "COMPLETED").then_some(call)
+        let again = call["run"].as_i64().is_some_and(|run| run >= 2) && call["status"] == "COMPLETED";
+        (again && analysis_of(app, id).await == ("SUCCEEDED".to_owned(), None, 0)).then_some(call)
     })
     .await;
-    assert_eq!(analysis_of(app, id).await, ("SUCCEEDED".to_owned(), None, 0));
     assert_eq!(app.client.get(&format!("/api/calls/{id}/analysis")).await.status, 200, "{call}");
     let lane = "select count(*) from call_records where lane = 'backfill' and id = $1";
     assert_eq!(app.database.sql(lane, &[&id]).await[0].get::<_, i64>(0), 1);
@@ -48,7 +49,7 @@ async fn analysed_after_all(app: &TestApp, id: Uuid) {
 async fn analyses_are_left_out_and_put_back() {
     let app = TestApp::start_with(TestOptions::hosted().set("PYANNOTE_ENABLED", "false")).await;
     fail_fast(&app, "llm").await;
-    app.simulator.set_quota("openai.chat", Some(Quota { per_second: 0, retry_after: Some(8) }));
+    app.simulator.set_quota("openai.chat", Some(Quota { per_second: 0, retry_after: Some(20) }));
     let calls = [app.client.upload(unique_wav()).await, app.client.upload(unique_wav()).await];
     for id in calls {
         assert_eq!(app.client.finished(id).await["status"], "COMPLETED");

@@ -20,6 +20,7 @@ fn voices() -> TestOptions {
         .set("SCRYON_VOICE_EMBEDDING_ENABLED", "true")
         .set("SCRYON_DATA_KEY", format!("{KEY},{FORMER_KEY}"))
         .set("SCRYON_DIARIZATION_POLL_INTERVAL_SECONDS", "1")
+        .set("SCRYON_VOICE_PROFILE_WAIT_SECONDS", "60")
 }
 
 /// Somebody speaks for four seconds of five. Each is another recording.

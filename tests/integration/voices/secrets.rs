@@ -50,7 +50,8 @@ async fn a_voice_is_found_in_no_log_answer_row_document_or_metric() {
     assert!(places[3].1.contains("VOICE_EMBEDDING"), "the voice was compared");
     for program in &programs {
         places.push((format!("the log of {}", program.name), program.log()));
-        let admin = Client::new(format!("http://{}", word(&program.log(), "admin port open").unwrap()));
+        let admin = eventually("an admin port", || async { word(&program.log(), "admin port open") }).await;
+        let admin = Client::new(format!("http://{admin}"));
         places.push((format!("the metrics of {}", program.name), admin.get("/metrics").await.text));
     }
     for table in [

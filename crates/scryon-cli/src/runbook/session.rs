@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -13,6 +14,9 @@ use crate::runbook::page::{Language, Step, placeholders};
 const SHELL: &str = r#"set -euo pipefail; set -a; [ ! -f "$RUNBOOK_STATE" ] || . "$RUNBOOK_STATE"; . "$RUNBOOK_SCRIPT"; export -p >"$RUNBOOK_STATE""#;
 /// The functions of drills before the script.
 const DRILL: &str = r#"set -euo pipefail; set -a; [ ! -f "$RUNBOOK_STATE" ] || . "$RUNBOOK_STATE"; . "$RUNBOOK_LIBRARY"; . "$RUNBOOK_SCRIPT"; export -p >"$RUNBOOK_STATE""#;
+
+/// How long a step may take that nobody watches: one that waits for what never comes would say nothing.
+const STEP: Duration = Duration::from_secs(480);
 
 /// A shell session as far as scripts can tell.
 pub(crate) struct Session {
@@ -126,7 +130,14 @@ impl Session {
             let status = command.status().await.map_err(missing)?;
             return Ok(Ended { status, said: String::new() });
         }
-        let output = command.output().await.map_err(missing)?;
+        let Ok(output) = tokio::time::timeout(STEP, command.output()).await else {
+            let minutes = STEP.as_secs() / 60;
+            return Err(Failure::new(
+                Failure::STOPPED,
+                format!("a step did not end within {minutes} minutes"),
+            ));
+        };
+        let output = output.map_err(missing)?;
         let said =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         Ok(Ended { status: output.status, said })

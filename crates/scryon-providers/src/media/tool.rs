@@ -238,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("grandchild");
         let script = format!("sleep 60 & echo $! > {}; wait", file.display());
-        let error = run("sh", sh(&script), Duration::from_millis(300)).await.unwrap_err();
+        let error = run("sh", sh(&script), Duration::from_secs(3)).await.unwrap_err();
         assert!(matches!(error, ToolError::TimedOut { .. }));
         let id = std::fs::read_to_string(&file).unwrap();
         let state = format!("/proc/{}/stat", id.trim());
