@@ -135,11 +135,17 @@ impl Blobs {
     pub async fn put(&self, key: &BlobKey, body: Vec<u8>) -> Result<Written, BlobError> {
         let sha256 = Sha256::digest(&body).to_vec();
         let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
-        match self.local_file(key)? {
-            Some(file) => local::write(vec![(file, body.into())], self.durable.clone()).await?,
-            None => drop(self.store.put(&path(key)?, Bytes::from(body).into()).await?),
-        }
+        self.place(key, body.into()).await?;
         Ok(Written { key: key.as_str().to_owned(), bytes, sha256 })
+    }
+
+    /// The same for whoever knows already what it is.
+    pub async fn place(&self, key: &BlobKey, body: Bytes) -> Result<(), BlobError> {
+        if let Some(file) = self.local_file(key)? {
+            return local::write(vec![(file, body)], self.durable.clone()).await;
+        }
+        self.store.put(&path(key)?, body.into()).await?;
+        Ok(())
     }
 
     /// Reads a whole document of at most `limit` bytes.

@@ -418,26 +418,21 @@ async fn stored<S: EngineStage>(
     document: &S::Document,
     bought: Option<&JobSettlement>,
 ) -> Result<OutputObject, StageError> {
+    let (object, body) = cx.encoded(stage.document_name(), document)?;
+    if let Some(job) = bought {
+        cx.guard.set_unstored(Some((job.clone(), object.clone())));
+    }
     let since = Instant::now();
     let patience = KEEP_ANSWER.min(HELD.saturating_sub(turn.started.elapsed()));
     loop {
-        let error = match cx.write(stage.document_name(), document).await {
-            Ok(object) => {
-                cx.guard.set_unstored(None);
-                return Ok(object);
-            }
-            Err(error) => error,
+        let error = match cx.put(&object, body.clone()).await {
+            Ok(()) => return Ok(object),
+            Err(error) => no_storage(error),
         };
-        if matches!(error.kind, StageErrorKind::Suspect(_)) {
-            return Err(error); // it is no document
-        }
-        // A bucket that is away says of the object that it is not there.
-        let error = StageError { kind: StageErrorKind::Pause(NO_STORAGE), ..error };
-        if let Some(job) = bought {
-            cx.guard.set_unstored(Some((job.clone(), cx.object_of(stage.document_name(), document)?)));
-        }
         if since.elapsed() >= patience {
-            return Err(error);
+            // What follows is another purchase: it counts.
+            let kind = if bought.is_some() { StageErrorKind::Retry } else { error.kind };
+            return Err(StageError { kind, ..error });
         }
         warn!(
             provider = turn.info.name,
@@ -447,6 +442,11 @@ async fn stored<S: EngineStage>(
         );
         tokio::time::sleep(NO_STORAGE).await;
     }
+}
+
+/// Storage that does not take something, whatever it says: a bucket that is away says that the object is not there.
+fn no_storage(error: StageError) -> StageError {
+    StageError { kind: StageErrorKind::Pause(NO_STORAGE), code: "storage_unavailable", ..error }
 }
 
 /// What an engine's error means for the stage.

@@ -22,7 +22,7 @@ struct Entry {
     job: Option<JobId>,
     /// A purchase that was recorded and of which nothing was sent; renewed too.
     unsent: Option<JobId>,
-    /// An answer that could not be stored yet.
+    /// An answer that is being stored, or that is stored and not in its stage's row yet.
     unstored: Option<Unstored>,
     lost: CancellationToken,
 }
@@ -186,12 +186,12 @@ impl LeaseGuard {
         self.with_entry(|entry| entry.unsent.take())
     }
 
-    /// Tells the registry of an answer that waits for storage.
+    /// Tells the registry of an answer that goes to storage.
     pub fn set_unstored(&self, answer: Option<Unstored>) {
         self.with_entry(|entry| entry.unstored = answer);
     }
 
-    /// The answer that was never stored, told once.
+    /// The answer that went to storage, told once.
     pub fn take_unstored(&self) -> Option<Unstored> {
         self.with_entry(|entry| entry.unstored.take())
     }

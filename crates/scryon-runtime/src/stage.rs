@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use scryon_blobs::{BlobError, BlobKey, Blobs, CallKeys, DocumentName};
 use scryon_domain::epoch::Epoch;
 use scryon_domain::failure::FailureCode;
@@ -254,30 +255,38 @@ impl<'a> StageContext<'a> {
         name: DocumentName,
         document: &T,
     ) -> Result<OutputObject, StageError> {
-        let key = self.keys.document(self.lease.run_no, name, self.lease.token);
-        let written = self.deps.blobs.put(&key, body_of(document)?).await?;
-        self.deps.crash_point("C8");
-        Ok(OutputObject {
-            key: written.key,
-            artifact_type: name.artifact_type(),
-            bytes: written.bytes,
-            sha256: written.sha256,
-        })
+        let (object, body) = self.encoded(name, document)?;
+        self.put(&object, body).await?;
+        Ok(object)
     }
 
-    /// What [`Self::write`] would write. Writes nothing.
-    pub(crate) fn object_of<T: Serialize>(
+    /// The bytes of a document, and the object that they become.
+    pub(crate) fn encoded<T: Serialize>(
         &self,
         name: DocumentName,
         document: &T,
-    ) -> Result<OutputObject, StageError> {
-        let body = body_of(document)?;
-        Ok(OutputObject {
+    ) -> Result<(OutputObject, Bytes), StageError> {
+        let body = serde_json::to_vec(document).map_err(|e| {
+            StageError::new(
+                StageErrorKind::Suspect(FailureCode::InternalError),
+                "document_unwritable",
+                e.to_string(),
+            )
+        })?;
+        let object = OutputObject {
             key: self.keys.document(self.lease.run_no, name, self.lease.token).as_str().to_owned(),
             artifact_type: name.artifact_type(),
             bytes: i64::try_from(body.len()).unwrap_or(i64::MAX),
             sha256: Sha256::digest(&body).to_vec(),
-        })
+        };
+        Ok((object, body.into()))
+    }
+
+    /// Writes an encoded document.
+    pub(crate) async fn put(&self, object: &OutputObject, body: Bytes) -> Result<(), StageError> {
+        self.deps.blobs.place(&BlobKey::stored(&object.key), body).await?;
+        self.deps.crash_point("C8");
+        Ok(())
     }
 
     /// The output of an earlier stage of this run.
@@ -290,16 +299,6 @@ impl<'a> StageContext<'a> {
             )
         })
     }
-}
-
-fn body_of<T: Serialize>(document: &T) -> Result<Vec<u8>, StageError> {
-    serde_json::to_vec(document).map_err(|e| {
-        StageError::new(
-            StageErrorKind::Suspect(FailureCode::InternalError),
-            "document_unwritable",
-            e.to_string(),
-        )
-    })
 }
 
 /// An event of a stage that ended well.

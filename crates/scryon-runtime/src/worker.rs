@@ -296,10 +296,10 @@ impl Shared {
         }
         let Some(entry) = self.stages.get(&lease.stage) else { return Claimed::Nothing };
         // It is renewed while it waits.
-        let _held = self.leases.hold(&lease);
+        let held = self.leases.hold(&lease);
         tokio::select! {
             Some(slot) = entry.slots.acquire(hint.lane) => Claimed::Held(lease, slot),
-            () = self.stopping.cancelled() => Claimed::GivenUp,
+            () = self.stopping.cancelled() => self.hand_back_unbegun(&lease, &held).await,
         }
     }
 

@@ -65,15 +65,23 @@ const SUBMITTED: &str = "update provider_jobs set state = 'submitted', external_
 
 const FORGET_ANSWER: &str = "update provider_jobs set live = false where id = $1 returning 1 as n";
 
-/// The second half: one that was to be bought once more, and was not, leaves the former one to be settled again.
+/// The second half: one that was to be bought once more, and was not, leaves the former one to be settled again, unless
+/// the call is gone or somebody has bought anew meanwhile.
 const NOT_SENT: &str = "with closed as (
          update provider_jobs set state = 'failed', live = false, sends = 0, lease_until = null, error_code = 'not_asked',
              finished_at = now()
          where id = $1 and lease_owner = $2 and state = 'sending' and sends = 1
-         returning tenant_id, stage, engine, params_hash, audio_sha256, purchase_no, cause)
-     update provider_jobs j set live = true from closed c
-     where c.cause = 'ambiguous' and j.state = 'unknown' and j.purchase_no = c.purchase_no - 1 and j.tenant_id = c.tenant_id
-       and j.stage = c.stage and j.engine = c.engine and j.params_hash = c.params_hash and j.audio_sha256 = c.audio_sha256";
+         returning *),
+     former as (
+         select p.id from closed c join provider_jobs p on p.tenant_id = c.tenant_id and p.stage = c.stage and p.engine = c.engine
+             and p.params_hash = c.params_hash and p.audio_sha256 = c.audio_sha256 and p.purchase_no < c.purchase_no
+         where c.cause = 'ambiguous' and p.error_code is distinct from 'not_asked'
+           and not exists (select from provider_jobs o where o.live and o.id <> c.id and o.tenant_id = c.tenant_id
+               and o.stage = c.stage and o.engine = c.engine and o.params_hash = c.params_hash and o.audio_sha256 = c.audio_sha256)
+         order by p.purchase_no desc limit 1)
+     update provider_jobs j set live = true from former f
+     where j.id = f.id and j.state in ('unknown', 'submitted', 'succeeded')
+       and exists (select from call_records r where r.id = j.call_id)";
 
 const RELEASE: &str = "update provider_jobs set lease_until = now()
      where id = $1 and lease_owner = $2 and state in ('intent', 'sending') returning 1 as n";

@@ -114,8 +114,9 @@ async fn one(sweeper: &Sweeper, embedder: &Embedder, call: &DueEmbedding) -> Res
     let new =
         NewEmbedding { call_id, model: embedder.model().to_owned(), text_sha256, vectors: answer.content };
     // First what was bought, then what it cost: a program that dies in between has it bought no second time.
-    insist(|| store.embedding_store(&new)).await?;
-    insist(|| store.embedding_end(job.id, None, answer.units, answer.billed_cost)).await?;
+    let since = Instant::now();
+    insist(since, || store.embedding_store(&new)).await?;
+    insist(since, || store.embedding_end(job.id, None, answer.units, answer.billed_cost)).await?;
     sweeper.metrics.search_embedded.inc();
     sweeper.metrics.embedding_tokens.inc_by(answer.units.unwrap_or_default() as u64);
     Ok(())
@@ -123,9 +124,9 @@ async fn one(sweeper: &Sweeper, embedder: &Embedder, call: &DueEmbedding) -> Res
 
 /// What was paid for is written down, also where Postgres is away for a while.
 async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+    since: Instant,
     write: impl Fn() -> F,
 ) -> Result<T, StoreError> {
-    let since = Instant::now();
     loop {
         match write().await {
             Err(error) if error.is_unavailable() && since.elapsed() < INSIST => {

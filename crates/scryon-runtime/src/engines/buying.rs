@@ -13,7 +13,7 @@ use scryon_store::{
 };
 use tracing::{info, warn};
 
-use super::{EngineStage, intent_of};
+use super::{EngineStage, intent_of, no_storage};
 use crate::circuits::{Admission, circuit_of};
 use crate::gate::{Asking, Permit, PutOff};
 use crate::stage::{StageContext, StageError, StageErrorKind};
@@ -120,11 +120,12 @@ pub(super) async fn permission<S: EngineStage>(
         JobClaim::Submitted(job) => Ok(Permission::Collect(job)),
         JobClaim::Answered { id, result_ref: key, bytes, sha256 } => {
             let object = OutputObject { key, artifact_type: artifact_type(cx.lease.stage), bytes, sha256 };
-            let Some(object) = adopt(cx, object).await? else {
-                writable(stage, cx).await?;
-                return rebuy(cx, info, extra, id, RebuyCause::Repair).await;
-            };
-            Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
+            match present(stage, cx, &object).await? {
+                Some(object) => {
+                    Ok(Permission::Adopted(Box::new(adopted_output(stage, cx, info, extra, object))))
+                }
+                None => repair(cx, info, extra, id, permit).await,
+            }
         }
         JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true } if info.idempotent => {
             if cx.deps.store.job_take_over(id, &cx.deps.owner).await? {
@@ -339,12 +340,37 @@ async fn rebuy(
     }
 }
 
-/// An answer is bought again because its object is gone: not into a storage that would not take it either. What is
-/// written goes under the answer's own name and is replaced by it.
-async fn writable<S: EngineStage>(stage: &S, cx: &StageContext<'_>) -> Result<(), StageError> {
+/// An answer whose object is gone is bought again, within the provider's limits.
+async fn repair(
+    cx: &StageContext<'_>,
+    info: &EngineInfo,
+    extra: &str,
+    old: JobId,
+    permit: &mut Option<Permit>,
+) -> Result<Permission, StageError> {
+    if permit.is_none()
+        && let Err(refused) = admitted(cx, info, permit).await
+    {
+        return Ok(refused);
+    }
+    rebuy(cx, info, extra, old, RebuyCause::Repair).await
+}
+
+/// An answer's object, made ours. It is only gone where storage takes as much again: one that is away, full or behind a
+/// gateway that knows nobody says of every object that it is not there. What is written for that goes under this
+/// attempt's own name, is longer than the answer, and is replaced by what comes.
+async fn present<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    object: &OutputObject,
+) -> Result<Option<OutputObject>, StageError> {
+    if let Some(object) = adopt(cx, object.clone()).await? {
+        return Ok(Some(object));
+    }
     let key = cx.keys.document(cx.lease.run_no, stage.document_name(), cx.lease.token);
-    cx.deps.blobs.put(&key, Vec::new()).await?;
-    Ok(())
+    let bytes = usize::try_from(object.bytes).unwrap_or_default() + 1;
+    cx.deps.blobs.put(&key, vec![0; bytes]).await.map_err(|e| no_storage(e.into()))?;
+    adopt(cx, object.clone()).await
 }
 
 /// Makes an answer's object ours: one of this call is used where it lies, one of another call of the same

@@ -8,7 +8,7 @@ use scryon_domain::stage::{Lane, StageKind};
 use scryon_store::{Advanced, Continuation, JobEnd, JobEndState, Lease, Setback, StageEvent, TokenState};
 use tracing::{debug, info, warn};
 
-use super::{Ran, Shared, StageEntry, Step, event_of};
+use super::{Claimed, Ran, Shared, StageEntry, Step, event_of};
 use crate::leases::LeaseGuard;
 use crate::retry::{Patience, backoff_of_try};
 use crate::slots::Slot;
@@ -57,16 +57,18 @@ impl Shared {
         if let Some(job) = cx.guard.take_unsent().filter(|job| !closed_by_setback(*job)) {
             while let Err(error) = store.job_not_sent(job, &self.deps.owner).await {
                 warn!(error = %error, "failed to close a purchase that was not sent");
-                if !patience.wait().await {
-                    return;
+                if !error.is_unavailable() || !patience.wait().await {
+                    break;
                 }
             }
         }
-        if let Some((settlement, object)) = cx.guard.take_unstored() {
+        // What is done says so itself.
+        let unsaid = cx.guard.take_unstored().filter(|_| !matches!(ran, Ran::Done(_)));
+        if let Some((settlement, object)) = unsaid {
             while let Err(error) = store.job_store_answer(&settlement, &object).await {
-                warn!(error = %error, "failed to record an answer that was not stored");
-                if !patience.wait().await {
-                    return;
+                warn!(error = %error, "failed to record an answer whose stage has ended");
+                if !error.is_unavailable() || !patience.wait().await {
+                    break;
                 }
             }
         }
@@ -281,6 +283,19 @@ impl Shared {
             "a result was dropped: the call was reset, cancelled, deleted or taken over"
         );
         Step::Announce(Vec::new(), None)
+    }
+
+    /// A lease that nobody began to work under, because this program stops.
+    pub(super) async fn hand_back_unbegun(&self, lease: &Lease, guard: &LeaseGuard) -> Claimed {
+        if let Some(job) = guard.take_unsent()
+            && let Err(error) = self.deps.store.job_not_sent(job, &self.deps.owner).await
+        {
+            warn!(error = %error, "failed to close a purchase that was not sent");
+        }
+        match self.hand_back(lease, guard).await {
+            Step::Announce(hints, _) => Claimed::Announce(hints),
+            Step::GoOn(..) | Step::Leave => Claimed::GivenUp,
+        }
     }
 
     /// The end of the drain: the stage is free for others at once, at no try. A paid request that is cut
