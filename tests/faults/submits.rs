@@ -127,7 +127,7 @@ async fn callback_dies(victim: Victim, point: &'static str) {
     let audio = unique_wav();
     let upload = client.request(Method::POST, "/api/calls/analyze").multipart(Client::form(audio.clone()));
     assert_eq!(upload.send().await.unwrap().status(), 202);
-    let ended = tokio::time::timeout(Duration::from_secs(120), api.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), api.ended()).await;
     assert_eq!(ended.ok().flatten(), None, "{point} ends by a signal:\n{}", api.log());
     // Nobody is there to hear the provider's repetition: the row is enough.
     all_completed(&app, 1).await;
