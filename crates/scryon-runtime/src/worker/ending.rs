@@ -47,8 +47,8 @@ impl Shared {
 
     /// Says in the ledger what is known of a purchase whose work has ended, and nobody else will say. One is recorded
     /// with the claim: where the work ended before its request, it was not "perhaps sent". Left open it would hold up
-    /// whoever comes next until its lease is over, and be bought as an uncertain one then. An answer that storage never
-    /// took was bought, and its object is gone.
+    /// whoever comes next until its lease is over, and be bought as an uncertain one then. An answer that went to
+    /// storage was bought, whether or not it lies there.
     async fn settle(&self, cx: &StageContext<'_>, ran: &Ran) {
         let store = &self.deps.store;
         let mut patience = Patience::new(&self.giving_up);
