@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use scryon_testkit::{
-    Fault, Stack, StackProgram, TestApp, TestOptions, eventually, eventually_within, promised,
-};
+use scryon_testkit::{Fault, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, promised};
 
-use crate::support::{WORKERS, WorkerProgram, all_completed, app_for_real_workers, scale, up, upload_many};
+use crate::support::{
+    ANALYSIS, WORKERS, WorkerProgram, all_completed, app_for_real_workers, scale, up, upload_many,
+};
 
 /// From the kill to the start of the redo: what is promised, and what a machine may take that is busy with other things
 /// (a lease alone would take 45 s). It says what it took.
@@ -24,6 +24,24 @@ async fn the_others(stack: &Stack, victim: WorkerProgram) -> Vec<StackProgram> {
 async fn claimed(app: &TestApp, victim: WorkerProgram, starts: i32) -> i64 {
     let sql = "select count(*) from call_stages where stage = $1 and starts >= $2";
     app.database.sql(sql, &[&victim.stage, &starts]).await[0].get(0)
+}
+
+/// Waits until all that the first worker held was claimed by the second; where it is not, says who holds what.
+async fn taken_over(app: &TestApp, victim: WorkerProgram) {
+    let bound = promised(TAKEOVER, TAKEOVER_WHEN_BUSY);
+    let all = async {
+        while claimed(app, victim, 2).await != CALLS as i64 {
+            elapse(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(bound, all).await.is_err() {
+        let held = "select concat_ws(' ', s.call_id, s.state, s.starts || ' starts', s.lease_owner, 'until', s.lease_until,
+                'hint', s.hint_id, 'started', s.started_at, 'beat', h.beat_at, 'now', now(), 'alive', (select string_agg(a.owner || ' ' || a.beat_at, ', ') from worker_heartbeats a))
+             from call_stages s left join worker_heartbeats h on h.owner = s.lease_owner where s.stage = $1";
+        let held: Vec<String> =
+            app.database.sql(held, &[&victim.stage]).await.iter().map(|r| r.get(0)).collect();
+        panic!("{} calls not taken over within {bound:?}:\n{}", victim.stage, held.join("\n"));
+    }
 }
 
 /// Calls of which the provider holds the answer of `victim`'s stage back.
@@ -45,11 +63,7 @@ async fn killed_in_mid_stage(victim: WorkerProgram) {
 
     let killed = Instant::now();
     first.kill().await;
-    let bound = promised(TAKEOVER, TAKEOVER_WHEN_BUSY);
-    eventually_within(bound, &format!("{} calls taken over", victim.stage), || async {
-        (claimed(&app, victim, 2).await == CALLS as i64).then_some(())
-    })
-    .await;
+    taken_over(&app, victim).await;
     println!("{}: taken over {:?} after the kill", victim.name, killed.elapsed());
     all_completed(&app, CALLS).await;
     println!("{}: finished {:?} after the kill", victim.name, killed.elapsed());
@@ -66,6 +80,41 @@ async fn a_killed_worker_is_replaced_within_five_seconds_and_nothing_is_bought_t
     for _ in 0..scale("rounds of kills", 1, 50) {
         join_all(WORKERS.map(killed_in_mid_stage)).await;
     }
+}
+
+/// The owner's last beat grows too old between the claim that is refused because of it and the question why: a delivery
+/// dropped there would leave the call to the lease. A claim that is refused makes it so, once.
+const SILENT_AFTER_REFUSAL: &str = "create function stages_claim(a_steps jsonb) returns setof lease_row language plpgsql as $$
+begin
+    return query select * from stages_claim_itself(a_steps);
+    if not found then
+        update worker_heartbeats set beat_at = now() - interval '1 minute' where beat_at > now() + interval '1 minute';
+    end if;
+end $$";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_last_beat_grows_old_between_two_looks_is_replaced_all_the_same() {
+    let (app, stack) = app_for_real_workers(TestOptions::default()).await;
+    let others = the_others(&stack, ANALYSIS).await;
+    let mut first = up(&stack, ANALYSIS.name, &[]).await;
+    held_in(&app, ANALYSIS).await;
+    first.kill().await;
+    let beats = "update worker_heartbeats set beat_at = now() + interval '1 hour'
+         where owner in (select lease_owner from call_stages where stage = $1 and state = 'RUNNING')";
+    app.database.sql(beats, &[&ANALYSIS.stage]).await;
+    app.database.sql("alter function stages_claim(jsonb) rename to stages_claim_itself", &[]).await;
+    app.database.sql(SILENT_AFTER_REFUSAL, &[]).await;
+
+    let second = up(&stack, ANALYSIS.name, &[]).await;
+    taken_over(&app, ANALYSIS).await;
+    all_completed(&app, CALLS).await;
+    let still_beats = "select count(*) from worker_heartbeats where beat_at > now() + interval '1 minute'";
+    assert_eq!(app.database.number(still_beats).await, 0, "a claim was refused");
+    for purchase in app.simulator.purchases() {
+        assert_eq!(purchase.count, 1, "{purchase:?}");
+    }
+    drop((others, second));
+    app.finish().await;
 }
 
 /// What cannot be finished within the drain is handed back: another has it at once, at no try.
@@ -85,11 +134,7 @@ async fn told_to_stop_under_load(victim: WorkerProgram) {
     assert!(asked.elapsed() < limit, "{} took {:?}", victim.name, asked.elapsed());
     assert!(first.log().contains("handing back"), "{}", first.log());
     let handed_back = Instant::now();
-    let bound = promised(TAKEOVER, TAKEOVER_WHEN_BUSY);
-    eventually_within(bound, &format!("{} calls taken over", victim.stage), || async {
-        (claimed(&app, victim, 2).await == CALLS as i64).then_some(())
-    })
-    .await;
+    taken_over(&app, victim).await;
     println!("{}: taken over {:?} after its end", victim.name, handed_back.elapsed());
     all_completed(&app, CALLS + more).await;
     // A lease would take 45 s.

@@ -3,6 +3,7 @@
 //! The delivery is kept until what follows from it is in Postgres and announced, so that a death anywhere
 //! brings it back; the lease keeps everybody else out meanwhile.
 
+mod claiming;
 mod ending;
 
 use std::collections::HashMap;
@@ -14,25 +15,21 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use scryon_domain::failure::FailureCode;
 use scryon_domain::hint::{Hint, HintError};
-use scryon_domain::ids::CallId;
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_domain::trace::TraceParent;
 use scryon_queue::{Consumers, Delivery, Observer, QueueSettings, Subscription, Topology};
-use scryon_store::{Advanced, Beginning, Claimant, JobIntent, Lease, StoreError, Unclaimed};
+use scryon_store::Lease;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
+use self::claiming::Claimed;
 use crate::announce::Announce;
-use crate::circuits::circuit_of;
 use crate::epoch;
 use crate::leases::Leases;
-use crate::retry::Patience;
 use crate::slots::{Slot, Slots};
 use crate::stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind};
 
-/// How often a delivery that came back looks whether its former owner is silent by now.
-const OWNER_LOOK: Duration = Duration::from_millis(500);
 /// Kept at the end of the drain for handing work back.
 const HAND_BACK: Duration = Duration::from_secs(2);
 
@@ -235,132 +232,6 @@ impl Shared {
         }
     }
 
-    /// Gets a slot and a lease. Keeps trying while Postgres is away: the delivery waits in our hands, and
-    /// the prefetch limit stops the queue.
-    async fn claim(&self, delivery: &Delivery, hint: &Hint, trace: &str) -> Claimed {
-        let Some(entry) = self.stages.get(&hint.stage) else { return Claimed::Nothing };
-        let slot = tokio::select! {
-            slot = entry.slots.acquire(hint.lane) => slot,
-            () = self.stopping.cancelled() => None,
-        };
-        let Some(slot) = slot else { return Claimed::GivenUp };
-        self.deps.crash_point("C6");
-        let claimant = Claimant {
-            owner: self.deps.owner.to_string(),
-            hint_id: delivery.hint_id,
-            redelivered: delivery.redelivered,
-            lane: hint.lane,
-        };
-        let mut patience = Patience::new(&self.stopping);
-        loop {
-            match self.claim_once(hint, &claimant).await {
-                Ok(ClaimOnce::Held { lease, announce, behind }) => {
-                    self.deps.crash_point("C7");
-                    if !announce.is_empty() {
-                        self.announcer.announce(&announce, Some(trace)).await;
-                    }
-                    return self.with_slot_of(lease, hint, slot, behind).await;
-                }
-                Ok(ClaimOnce::Announce(hints)) if hints.is_empty() => return Claimed::Nothing,
-                Ok(ClaimOnce::Announce(hints)) => return Claimed::Announce(hints),
-                Ok(ClaimOnce::OwnerAlive) => {
-                    if !patience.nap(OWNER_LOOK).await {
-                        return Claimed::GivenUp;
-                    }
-                }
-                Err(error) => {
-                    warn!(error = %error, trace, "failed to claim; keeping the delivery and trying again");
-                    if !patience.wait().await {
-                        return Claimed::GivenUp;
-                    }
-                }
-            }
-        }
-    }
-
-    /// A run may begin at a later stage than the hint's, and a redelivered hint may have found one that it was
-    /// carried into; work there needs its slot. `behind`: the one that was taken for that.
-    async fn with_slot_of(
-        &self,
-        lease: Box<Lease>,
-        hint: &Hint,
-        slot: Slot,
-        behind: Option<Slot>,
-    ) -> Claimed {
-        if lease.stage == hint.stage {
-            return Claimed::Held(lease, slot);
-        }
-        drop(slot);
-        if let Some(slot) = behind {
-            return Claimed::Held(lease, slot);
-        }
-        let Some(entry) = self.stages.get(&lease.stage) else { return Claimed::Nothing };
-        // It is renewed while it waits.
-        let held = self.leases.hold(&lease);
-        tokio::select! {
-            Some(slot) = entry.slots.acquire(hint.lane) => Claimed::Held(lease, slot),
-            () = self.stopping.cancelled() => self.hand_back_unbegun(&lease, &held).await,
-        }
-    }
-
-    async fn claim_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {
-        let store = &self.deps.store;
-        let (mut run_no, mut stage) = (hint.run_no, hint.stage);
-        if claimant.redelivered
-            && let Some((run, held)) = store.stage_of_hint(hint.call_id, claimant.hint_id).await?
-        {
-            (run_no, stage) = (Some(run), held);
-        }
-        let Some(run_no) = run_no else { return self.start_once(hint, claimant).await };
-        let Some(entry) = self.stages.get(&stage) else { return Ok(ClaimOnce::Announce(Vec::new())) };
-        let intent = self.intent(entry, hint.call_id, run_no);
-        if let Some(lease) = store.stage_claim(hint.call_id, run_no, stage, claimant, intent.as_ref()).await?
-        {
-            return Ok(ClaimOnce::Held { lease: Box::new(lease), announce: Vec::new(), behind: None });
-        }
-        Ok(match store.stage_why_not(hint.call_id, run_no, stage, claimant).await? {
-            Unclaimed::OwnerAlive => ClaimOnce::OwnerAlive,
-            Unclaimed::Done(pending) => ClaimOnce::Announce(pending),
-            Unclaimed::Superseded | Unclaimed::NotDue => ClaimOnce::Announce(Vec::new()),
-        })
-    }
-
-    /// The purchase to record with a claim: none where the provider is perhaps not asked for now.
-    fn intent(&self, entry: &StageEntry, call_id: CallId, run_no: i32) -> Option<JobIntent> {
-        let asked = |engine: &str| {
-            let circuit = circuit_of(entry.stage.kind(), engine);
-            !self.deps.circuits.is_open(circuit) && self.deps.gates.is_free(circuit)
-        };
-        entry.stage.intent(call_id, run_no).filter(|intent| asked(&intent.engine))
-    }
-
-    async fn start_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {
-        let store = &self.deps.store;
-        let off = self.stages.get(&hint.stage).filter(|e| e.stage.is_off());
-        // The run has no number yet; the purchase of the stage behind preprocessing does not depend on it.
-        let next = off.and_then(|e| self.continuation(e, hint.lane, claimant.hint_id, (hint.call_id, 0)));
-        let (go_on, behind) = next.unzip();
-        let beginning = Beginning {
-            assembles: self.stages.contains_key(&StageKind::Assembly)
-                && !self.deps.switches.now().is_paused(StageKind::Assembly, hint.lane),
-            unprepared: off.is_some(),
-            go_on,
-        };
-        Ok(match store.run_start(hint.call_id, claimant, &beginning).await? {
-            Some(Advanced { held: Some(lease), announce }) => {
-                if off.is_some() && lease.stage != hint.stage {
-                    ending::log_skipped(hint.stage, lease.run_no);
-                }
-                let behind = behind.filter(|_| lease.stage != StageKind::Assembly);
-                ClaimOnce::Held { lease, announce, behind }
-            }
-            Some(Advanced { held: None, announce }) => ClaimOnce::Announce(announce),
-            // It was carried as far as it went; what follows was perhaps never announced.
-            None if claimant.redelivered => ClaimOnce::Announce(store.stages_pending(hint.call_id).await?),
-            None => ClaimOnce::Announce(Vec::new()),
-        })
-    }
-
     /// Works on the claimed stage and on those it is carried into, then acknowledges.
     async fn work_through(&self, delivery: Delivery, lease: Lease, slot: Slot, trace: &str) {
         let (mut lease, mut slot) = (lease, slot);
@@ -446,25 +317,6 @@ impl Shared {
             };
         }
     }
-}
-
-enum Claimed {
-    Held(Box<Lease>, Slot),
-    Nothing,
-    Announce(Vec<Hint>),
-    GivenUp,
-}
-
-enum ClaimOnce {
-    Held {
-        lease: Box<Lease>,
-        /// Stages that the same step left to others.
-        announce: Vec<Hint>,
-        /// A slot of a later stage than the hint's.
-        behind: Option<Slot>,
-    },
-    OwnerAlive,
-    Announce(Vec<Hint>),
 }
 
 enum Ran {

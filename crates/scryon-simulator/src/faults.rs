@@ -74,6 +74,8 @@ pub enum ChatFault {
 pub enum CallbackFault {
     /// It comes this much later.
     Delayed(Duration),
+    /// It waits for [`crate::Simulator::release`].
+    Held,
     /// It comes twice.
     Doubled,
     /// It never comes.

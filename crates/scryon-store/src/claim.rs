@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{Bool, Integer, Jsonb, Nullable, Text};
+use diesel::sql_types::{Integer, Jsonb, Nullable, Text};
 use scryon_domain::hint::{HINT_VERSION, Hint, HintReason};
 use scryon_domain::ids::{CallId, HintId, LeaseToken, TenantId};
 use scryon_domain::stage::{Lane, StageKind};
@@ -52,8 +52,6 @@ pub enum Unclaimed {
     Superseded,
     /// Somebody else holds the stage, or it is not due: drop the hint, rows will announce it.
     NotDue,
-    /// The delivery came back while its owner still beats: keep it and look again.
-    OwnerAlive,
     /// The stage is done. Stages after it that wait for a worker are returned to be announced again, which
     /// heals a crash between commit and publish.
     Done(Vec<Hint>),
@@ -81,13 +79,12 @@ struct StartStep<'a> {
     go_on: Option<GoOnStep<'a>>,
 }
 
-/// A start hint came back, or a stage that was claimed in passing: find what this delivery holds.
+/// A start hint came back, or a stage that was claimed in passing: find what this delivery holds. What took three
+/// workers down is left to the sweeper.
 const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = $1 and s.run_no = c.run_no
-     where c.id = $1 and s.state = 'RUNNING' and s.hint_id = $2";
+     where c.id = $1 and s.state = 'RUNNING' and s.hint_id = $2 and pause_after_deaths(s.starts - s.outcomes) is null";
 
 const WHY_NOT: &str = "select s.state,
-         s.state = 'RUNNING' and $4 and s.hint_id = $5 and exists (select 1 from worker_heartbeats h
-             where h.owner = s.lease_owner and h.beat_at > now() - $6 * interval '1 second') as owner_alive,
          (select jsonb_agg(jsonb_build_object('stage', n.stage, 'lane', c.lane, 'tenant', c.tenant_id)) from call_stages n
           where n.call_id = $1 and n.run_no = $2 and n.state = 'PENDING'
             and (n.not_before is null or n.not_before <= now())) as pending
@@ -123,8 +120,6 @@ struct HeldRow {
 struct WhyNotRow {
     #[diesel(sql_type = Text)]
     state: String,
-    #[diesel(sql_type = Bool)]
-    owner_alive: bool,
     #[diesel(sql_type = Nullable<Jsonb>)]
     pending: Option<Value>,
 }
@@ -214,19 +209,9 @@ impl Store {
         call_id: CallId,
         run_no: i32,
         stage: StageKind,
-        claimant: &Claimant,
     ) -> Result<Unclaimed, StoreError> {
-        let row: Option<WhyNotRow> = self
-            .row(
-                Statement::new(WHY_NOT)
-                    .bind(call_id)
-                    .bind(run_no)
-                    .bind(stage.as_str())
-                    .bind(claimant.redelivered)
-                    .bind(claimant.hint_id)
-                    .bind(OWNER_SILENCE),
-            )
-            .await?;
+        let row: Option<WhyNotRow> =
+            self.row(Statement::new(WHY_NOT).bind(call_id).bind(run_no).bind(stage.as_str())).await?;
         let Some(row) = row else { return Ok(Unclaimed::Superseded) };
         Ok(match row.state.as_str() {
             "SUCCEEDED" | "SKIPPED" => {
@@ -250,7 +235,6 @@ impl Store {
                 )
             }
             "SUPERSEDED" | "FAILED" => Unclaimed::Superseded,
-            _ if row.owner_alive => Unclaimed::OwnerAlive,
             _ => Unclaimed::NotDue,
         })
     }

@@ -8,7 +8,8 @@ use scryon_domain::stage::{Lane, StageKind};
 use scryon_store::{Advanced, Continuation, JobEnd, JobEndState, Lease, Setback, StageEvent, TokenState};
 use tracing::{debug, info, warn};
 
-use super::{Claimed, Ran, Shared, StageEntry, Step, event_of};
+use super::claiming::Claimed;
+use super::{Ran, Shared, StageEntry, Step, event_of};
 use crate::leases::LeaseGuard;
 use crate::retry::{Patience, backoff_of_try};
 use crate::slots::Slot;

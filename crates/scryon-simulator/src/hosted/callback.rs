@@ -11,7 +11,7 @@ use serde::Serialize;
 use sha2::Sha256;
 
 use super::visit::Visit;
-use crate::faults::CallbackFault;
+use crate::faults::{self, CallbackFault};
 use crate::options::SignatureForm;
 use crate::{Shared, lock};
 
@@ -126,6 +126,9 @@ pub(crate) async fn start(
     drop(rt::spawn(async move {
         let more = if let Some(CallbackFault::Delayed(more)) = fault { more } else { Duration::ZERO };
         tokio::time::sleep(delay + more).await;
+        if fault == Some(CallbackFault::Held) {
+            faults::hold(&sender.shared.faults).await;
+        }
         let mut status = sender.deliver().await;
         if fault == Some(CallbackFault::Doubled) {
             status = sender.deliver().await;
