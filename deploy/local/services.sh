@@ -218,7 +218,7 @@ own_pair() { # NAME WANT_PG WANT_MQ: sets kind, pg, mq
 login_works() { # --database URL | --amqp URL
   local bin
   for bin in "${SERVICES_CLI:-}" "$root/target/debug/scryon" "$root/target/release/scryon"; do
-    if [ -n "$bin" ] && [ -x "$bin" ]; then timeout 10 "$bin" check "$@" >/dev/null 2>&1; return; fi
+    if [ -n "$bin" ] && [ -x "$bin" ]; then timeout 30 "$bin" check "$@" >/dev/null 2>&1; return; fi
   done
   case $1 in
     --database) has psql && PGCONNECT_TIMEOUT=3 psql -qAt "$2" -c 'select 1' >/dev/null 2>&1 ;;

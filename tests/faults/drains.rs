@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all, join3};
 use reqwest::Method;
 use scryon_testkit::{
-    Client, Fault, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, is_full, promised,
-    unique_wav,
+    Client, Fault, Parts, Stack, StackProgram, TestApp, TestOptions, elapse, eventually, free_port, is_full,
+    promised, unique_wav,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
@@ -192,10 +192,7 @@ async fn every_program_may_be_replaced_under_load_and_no_client_notices() {
     let options = TestOptions::default().parts(NOTHING).latency(Duration::from_millis(200));
     let app = TestApp::start_with(options).await;
     let stack = Stack::new(app.settings.clone(), app.storage.path().to_owned());
-    let ports = [(); 2].map(|()| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port().to_string()
-    });
+    let ports = [(); 2].map(|()| free_port().to_string());
     let balancer =
         Balancer::new(ports.each_ref().map(|port| Client::new(format!("http://127.0.0.1:{port}"))));
     // With the notice that is shipped.

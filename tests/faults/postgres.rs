@@ -320,7 +320,7 @@ impl Drop for SmallLog {
     fn drop(&mut self) {
         // Also after a panic, when the server still runs.
         self.shell("[ ! -f postmaster.pid ] || kill -INT $(head -n 1 postmaster.pid)");
-        self.shell("for n in $(seq 100); do [ -f postmaster.pid ] || exit 0; sleep 0.1; done; exit 1");
+        self.shell("for n in $(seq 600); do [ -f postmaster.pid ] || exit 0; sleep 0.1; done; exit 1");
         self.shell(
             "rm -rf aside/* \"$DISK\"/filler && cp -a \"$DISK\"/. aside && rm pg_wal && mv aside pg_wal",
         );

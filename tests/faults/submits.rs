@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use reqwest::Method;
 use scryon_testkit::{
-    CallbackFault, Client, Fault, Parts, Stack, TestApp, TestOptions, eventually, unique_wav,
+    CallbackFault, Client, Fault, Parts, Stack, TestApp, TestOptions, eventually, free_port, unique_wav,
 };
 
 use crate::support::{
@@ -115,7 +115,7 @@ async fn what_was_perhaps_submitted_to_a_provider_that_is_given_up_is_unknown() 
 
 async fn callback_dies(victim: Victim, point: &'static str) {
     let parts = Parts { api: false, workers: true, sweeper: true };
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port().to_string();
     let public = format!("http://127.0.0.1:{port}");
     let options = jobs_of(victim).parts(parts).set("SCRYON_PUBLIC_BASE_URL", &public);
     let app = TestApp::start_with(options).await;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
 
-use scryon_testkit::{Database, Servers, repository, scryon_command};
+use scryon_testkit::{Database, Servers, free_port, repository, scryon_command};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -71,12 +71,6 @@ impl Practice {
         command.current_dir(repository());
         command.output().await.unwrap()
     }
-}
-
-/// A port that stays free while the API is restarted: below those that systems give to whoever asks for any.
-fn free_port() -> u16 {
-    let begin = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 7_000).unwrap();
-    (begin..28_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 fn words(output: &Output) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use scryon_testkit::{Stack, StackProgram, TestApp, elapse, eventually};
+use scryon_testkit::{Stack, StackProgram, TestApp, elapse, eventually, free_port};
 
 use crate::figures::{Peace, Watch};
 use crate::operators::try_query;
@@ -45,8 +45,7 @@ pub(crate) struct Redone {
 
 /// Two ports for the APIs, which keep them over their deaths.
 pub(crate) fn ports() -> [String; 2] {
-    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port().to_string())
+    [(); 2].map(|()| free_port().to_string())
 }
 
 impl Programs {

@@ -73,6 +73,7 @@ enum Wanted {
     JobFailed,
     JobFailedSilently,
     JobCanceled,
+    JobHeld,
     JobEmpty,
     JobMoreSpeakers,
 }
@@ -113,6 +114,7 @@ impl From<Wanted> for Fault {
             Wanted::JobFailed => Self::Job(JobFault::Failed),
             Wanted::JobFailedSilently => Self::Job(JobFault::FailedSilently),
             Wanted::JobCanceled => Self::Job(JobFault::Canceled),
+            Wanted::JobHeld => Self::Job(JobFault::Held),
             Wanted::JobEmpty => Self::Job(JobFault::Empty),
             Wanted::JobMoreSpeakers => Self::Job(JobFault::MoreSpeakers),
         }

@@ -99,6 +99,8 @@ pub enum JobFault {
     FailedSilently,
     /// It is cancelled.
     Canceled,
+    /// It succeeds, and not before [`crate::Simulator::release`]. Its callback waits for that as well.
+    Held,
     /// It succeeds and found nobody.
     Empty,
     /// It succeeds and found one speaker more than was asked for.
@@ -171,13 +173,15 @@ impl Faults {
     }
 }
 
-/// Waits for the next release.
-pub(crate) async fn hold(faults: &Mutex<Faults>) {
+/// Waits for the next release, counted from the call on and not from the first poll.
+pub(crate) fn hold(faults: &Mutex<Faults>) -> impl Future<Output = ()> + use<> {
     let mut released = {
         let mut faults = lock(faults);
         faults.held += 1;
         faults.released.subscribe()
     };
-    // The provider is gone when the sender is: then there is nobody to answer.
-    let _gone = released.changed().await;
+    async move {
+        // The provider is gone when the sender is: then there is nobody to answer.
+        let _gone = released.changed().await;
+    }
 }

@@ -30,7 +30,7 @@ pub use dice::Dice;
 pub use figures::{Times, is_full, promised, scale};
 pub use gate::Gate;
 pub use link::Link;
-pub use process::{Stack, StackProgram, scryon_command};
+pub use process::{Stack, StackProgram, free_port, scryon_command};
 pub use proxy::{Proxy, Way};
 pub use s3::{ObjectStore, StorageFault};
 pub use scryon_simulator::{

@@ -1,13 +1,20 @@
 //! Real programs beside a test, to be killed.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
+use uuid::Uuid;
 
 use crate::servers::root;
+
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 8_000;
 
 /// One running program.
 #[derive(Debug)]
@@ -36,7 +43,7 @@ impl Stack {
     /// When the binary is not there: `make test` builds them first.
     pub fn start(&self, name: &'static str, extra: &[(&str, &str)]) -> StackProgram {
         let binary = binary(name);
-        let log = self.logs.join(format!("{name}-{}.log", uuid::Uuid::new_v4().simple()));
+        let log = self.logs.join(format!("{name}-{}.log", Uuid::new_v4().simple()));
         let file = std::fs::File::create(&log).expect("a log file can be made");
         let child = Command::new(&binary)
             .env_clear()
@@ -53,6 +60,17 @@ impl Stack {
             });
         StackProgram { name, child, log }
     }
+}
+
+/// A port for a program that is restarted: below those that systems give to whoever asks for any, so that it stays free
+/// meanwhile, and given to nobody else of this process.
+///
+/// # Panics
+/// When all are taken.
+pub fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(Uuid::new_v4().as_fields().1));
+    let mut ports = (0..PORTS).map(|_| FIRST_PORT + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
 }
 
 /// The command line, with an environment of its own.

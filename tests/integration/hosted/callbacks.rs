@@ -5,7 +5,7 @@ use reqwest::Method;
 use scryon_domain::callback::CallbackAddress;
 use scryon_domain::ids::{CallId, JobId};
 use scryon_testkit::{
-    CallbackFault, Database, Fault, HostedOptions, Parts, SANDBOX_SECRET, TestApp, TestOptions, eventually,
+    CallbackFault, Database, Fault, JobFault, Parts, SANDBOX_SECRET, TestApp, TestOptions, eventually,
     unique_wav,
 };
 use serde_json::Value;
@@ -58,13 +58,15 @@ fn once() -> [String; 2] {
 async fn a_callback_of_an_old_run_serves_the_current_one() {
     let app = TestApp::start_with(called_back()).await;
     app.simulator.fail_next("lemonfox.transcribe", 1, Fault::Callback(CallbackFault::Never));
-    app.simulator.set_hosted(HostedOptions { pyannote_step_ms: 2_000, ..app.simulator.hosted() });
+    app.simulator.fail_next("pyannote.diarize", 1, Fault::Job(JobFault::Held));
     let audio = unique_wav();
     let id = app.client.upload(audio.clone()).await;
     let job = waiting(&app, id, "transcription", 1).await;
     waiting(&app, id, "diarization", 1).await;
     app.database.sql("update call_records set status = 'QUEUED' where id = $1", &[&id]).await;
     waiting(&app, id, "transcription", 2).await;
+    waiting(&app, id, "diarization", 2).await;
+    app.simulator.release();
     assert_eq!(post(&app, &address(&app, id, job).signed("lemonfox", SANDBOX_SECRET)).await, 204);
     eventually("the new run's end", || async {
         let call = app.client.call(id).await;

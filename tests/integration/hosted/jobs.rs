@@ -82,7 +82,7 @@ async fn a_call_goes_through_hosted_engines_and_a_callback_ends_its_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_job_runs_nobody_waits_for_it_and_a_reset_adopts_it() {
     let app = TestApp::start_with(looked_at()).await;
-    app.simulator.set_hosted(HostedOptions { pyannote_step_ms: 2_000, ..app.simulator.hosted() });
+    app.simulator.fail_next("pyannote.diarize", 1, Fault::Job(JobFault::Held));
     let audio = unique_wav();
     let id = app.client.upload(audio.clone()).await;
     waiting_job(&app, id).await;
@@ -97,6 +97,7 @@ async fn while_a_job_runs_nobody_waits_for_it_and_a_reset_adopts_it() {
         (app.database.number(sql).await == 1).then_some(())
     })
     .await;
+    app.simulator.release();
     eventually("the new run's end", || async {
         let call = app.client.call(id).await;
         (call["run"] == 2 && call["status"] == "COMPLETED").then_some(())
@@ -211,12 +212,13 @@ async fn without_pyannote_the_labels_of_the_transcription_serve() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_late_is_left_behind_and_its_answer_serves_a_later_run() {
     let app = TestApp::start_with(looked_at().set("SCRYON_DIARIZATION_TIMEOUT_SECONDS", "2")).await;
-    app.simulator.set_hosted(HostedOptions { pyannote_step_ms: 2_000, ..app.simulator.hosted() });
+    app.simulator.fail_next("pyannote.diarize", 1, Fault::Job(JobFault::Held));
     let audio = unique_wav();
     let id = app.client.upload(audio.clone()).await;
     assert_eq!(app.client.finished(id).await["status"], "COMPLETED");
     let passed = events(&app, id, "PYANNOTE_FAILED_FALLBACK").await;
     assert_eq!(passed[0].2.as_deref(), Some("provider_overdue"));
+    app.simulator.release();
     let id_at_provider: String = app
         .database
         .sql("select external_id from provider_jobs where call_id = $1 and engine = 'pyannote'", &[&id])

@@ -112,8 +112,7 @@ async fn submit(request: HttpRequest, shared: Data<Shared>, body: Bytes) -> Resu
     let webhook = transcript.webhook(&visit, &id);
     lock(&shared.hosted.assemblyai).transcripts.insert(id.clone(), transcript);
     if let Some(webhook) = webhook {
-        let delay = ends.saturating_duration_since(Instant::now());
-        callback::start(&visit, webhook, delay, move |shared, status| {
+        callback::start(&visit, webhook, tokio::time::sleep_until(ends.into()), move |shared, status| {
             if let Some(transcript) = lock(&shared.hosted.assemblyai).transcripts.get_mut(&id) {
                 transcript.webhook_status = status;
             }

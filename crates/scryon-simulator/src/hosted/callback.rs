@@ -100,11 +100,11 @@ fn elsewhere(url: &str) -> String {
     path + query
 }
 
-/// Sends a callback after a delay, as the submit's fault wants it, and tells what the receiver said last.
+/// Sends a callback once it is `due`, as the submit's fault wants it, and tells what the receiver said last.
 pub(crate) async fn start(
     visit: &Visit,
     mut outgoing: Outgoing,
-    delay: Duration,
+    due: impl Future<Output = ()> + 'static,
     done: impl FnOnce(&Shared, Option<u16>) + 'static,
 ) {
     let fault = visit.callback_fault();
@@ -124,10 +124,11 @@ pub(crate) async fn start(
         return;
     }
     drop(rt::spawn(async move {
-        let more = if let Some(CallbackFault::Delayed(more)) = fault { more } else { Duration::ZERO };
-        tokio::time::sleep(delay + more).await;
-        if fault == Some(CallbackFault::Held) {
-            faults::hold(&sender.shared.faults).await;
+        due.await;
+        match fault {
+            Some(CallbackFault::Delayed(more)) => tokio::time::sleep(more).await,
+            Some(CallbackFault::Held) => faults::hold(&sender.shared.faults).await,
+            _ => {}
         }
         let mut status = sender.deliver().await;
         if fault == Some(CallbackFault::Doubled) {

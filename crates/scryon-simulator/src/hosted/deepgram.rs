@@ -77,8 +77,8 @@ async fn listen(
     if visit.options.deepgram_token && visit.callback_fault() != Some(CallbackFault::WrongSecret) {
         outgoing.headers.push(("dg-token".to_owned(), visit.key.clone()));
     }
-    let delay = Duration::from_millis(visit.options.callback_delay_ms);
-    callback::start(&visit, outgoing, delay, |_, _| {}).await;
+    let due = tokio::time::sleep(Duration::from_millis(visit.options.callback_delay_ms));
+    callback::start(&visit, outgoing, due, |_, _| {}).await;
     visit.answer(Reply::json(&json!({"request_id": request_id}))).await
 }
 

@@ -48,8 +48,8 @@ async fn transcribe(
     let Some(url) = form.get("callback_url") else { return visit.answer(transcript).await };
     let mut outgoing = Outgoing::new("lemonfox", url, transcript.body);
     outgoing.content_type = transcript.content_type;
-    let delay = Duration::from_millis(visit.options.callback_delay_ms);
-    callback::start(&visit, outgoing, delay, |_, _| {}).await;
+    let due = tokio::time::sleep(Duration::from_millis(visit.options.callback_delay_ms));
+    callback::start(&visit, outgoing, due, |_, _| {}).await;
     visit.answer(Reply::json(&json!({"status": "processing"}))).await
 }
 

@@ -1,5 +1,6 @@
 //! Jobs: a walk through statuses by the clock, then an output that vanishes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::web::{Data, Path, Query};
@@ -12,10 +13,13 @@ use super::super::provider::{Problem, Provider};
 use super::super::visit::Visit;
 use super::limits;
 use crate::reply::Reply;
-use crate::{Shared, lock};
+use crate::{Shared, faults, lock};
 
 /// Statuses before the last one.
 const WALK: &[&str] = &["created", "pending", "running"];
+
+/// How long a status of a job takes that waits for a release.
+const HELD: Duration = Duration::from_secs(86_400);
 
 /// A job, from its submit on.
 #[derive(Debug, Clone)]
@@ -40,6 +44,11 @@ impl Job {
         self.step * WALK.len() as u32
     }
 
+    /// The job, with a walk that ends at no time of its own.
+    pub(super) fn held(self) -> Self {
+        Self { step: HELD, ..self }
+    }
+
     fn status(&self, now: Instant) -> &'static str {
         let age = now.duration_since(self.created);
         let passed = age.as_nanos().checked_div(self.step.as_nanos()).unwrap_or(u128::MAX);
@@ -60,6 +69,19 @@ impl Job {
             job["output"] = output.clone();
         }
         job
+    }
+}
+
+/// Waits until the job has walked to its end; one that is held does so at the next release.
+pub(super) fn over(shared: &Arc<Shared>, job: &Job) -> impl Future<Output = ()> + use<> {
+    let (shared, id, duration) = (shared.clone(), job.id.clone(), job.duration());
+    let released = (job.step == HELD).then(|| faults::hold(&shared.faults));
+    async move {
+        let Some(released) = released else { return tokio::time::sleep(duration).await };
+        released.await;
+        for job in lock(&shared.hosted.pyannote).jobs.iter_mut().filter(|job| job.id == id) {
+            (job.created, job.step) = (Instant::now(), Duration::ZERO);
+        }
     }
 }
 

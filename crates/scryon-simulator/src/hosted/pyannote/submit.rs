@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix_web::web::{Bytes, Data};
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpRequest, HttpResponse, rt};
 use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::super::callback::{self, Outgoing, Signing};
 use super::super::provider::{Problem, Provider};
 use super::super::script::Script;
 use super::super::visit::Visit;
-use super::jobs::Job;
+use super::jobs::{self, Job};
 use super::output::{self, Kind};
 use super::{limits, media};
 use crate::faults::{CallbackFault, JobFault};
@@ -67,6 +67,7 @@ async fn submit(
         end,
         output,
     };
+    let job = if visit.job_fault() == Some(JobFault::Held) { job.held() } else { job };
     lock(&shared.hosted.pyannote).jobs.push(job.clone());
     announce(&visit, &body, &job).await;
     let mut answer = json!({"jobId": job.id, "status": "created"});
@@ -90,7 +91,11 @@ fn end(visit: &Visit, kind: Kind, body: &Value, hash: Option<&[u8]>) -> (&'stati
 }
 
 async fn announce(visit: &Visit, body: &Value, job: &Job) {
-    let Some(url) = body["webhook"].as_str() else { return };
+    let over = jobs::over(&visit.shared, job);
+    let Some(url) = body["webhook"].as_str() else {
+        drop(rt::spawn(over));
+        return;
+    };
     let message = |id: &str| {
         let mut message = json!({"jobId": id, "status": job.end});
         if body["webhookStatusOnly"] != true && job.end == "succeeded" {
@@ -106,7 +111,7 @@ async fn announce(visit: &Visit, body: &Value, job: &Job) {
     });
     outgoing.retries =
         visit.options.pyannote_retries_ms.iter().map(|ms| Duration::from_millis(*ms)).collect();
-    callback::start(visit, outgoing, job.duration(), |_, _| {}).await;
+    callback::start(visit, outgoing, over, |_, _| {}).await;
 }
 
 fn check(kind: Kind, body: &Value, plain_http: bool) -> Result<(), Problem> {
