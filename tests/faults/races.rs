@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scryon_domain::ids::{CallId, HintId};
+use scryon_domain::ids::{CallId, HintId, LeaseToken};
 use scryon_domain::stage::StageKind;
 use scryon_store::{Advanced, Beginning, Claimant, Continuation, Lease, StageOutput, Store, StoreSettings};
 use scryon_testkit::{Database, Fault, Servers, TestApp, TestOptions, eventually};
@@ -22,6 +22,7 @@ fn claimant(owner: &str) -> Claimant {
         hint_id: HintId(Uuid::now_v7()),
         redelivered: false,
         lane: scryon_domain::stage::Lane::Live,
+        token: LeaseToken::fresh(),
     }
 }
 
@@ -41,7 +42,8 @@ async fn both_held(store: &Store, id: CallId) -> (Lease, Lease) {
 /// A Finish goes on with assembly where it is the last, as workers do.
 fn goes_on() -> Continuation {
     let hint_id = HintId(Uuid::now_v7());
-    Continuation { stage: StageKind::Assembly, owner: "racer".to_owned(), hint_id, intent: None }
+    let (owner, token) = ("racer".to_owned(), LeaseToken::fresh());
+    Continuation { stage: StageKind::Assembly, owner, hint_id, token, intent: None }
 }
 
 /// One lane's connections: two workers' that race, and an operator's that makes them meet.

@@ -248,6 +248,41 @@ async fn commits_whose_answers_are_lost_are_looked_up_and_not_repeated() {
     println!("{} of {} uploads were promised, {kept} are there", promised.len(), 45 * losses);
     all_completed(&app, kept).await;
     bought_once_each(&app, kept);
+    nothing_was_begun_twice(&app).await;
+    app.finish().await;
+}
+
+/// A claim whose answer was lost is no death of a worker: what it took is found, and not left to its lease.
+async fn nothing_was_begun_twice(app: &TestApp) {
+    let twice =
+        "select s.stage || ' of ' || s.call_id || ' ' || s.starts from call_stages s where s.starts > 1";
+    let twice: Vec<String> = app.database.sql(twice, &[]).await.iter().map(|row| row.get(0)).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
+}
+
+/// The same with providers that honour no idempotency key: nothing is in doubt where nothing was lost on the way to
+/// the provider.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_whose_answers_are_lost_leave_no_purchase_in_doubt() {
+    let losses = scale("losses of answers", 3, 40);
+    let app = wired(TestOptions::hosted()).await;
+    let postgres = &app.wires().postgres;
+    let disaster = async {
+        for _ in 0..losses {
+            elapse(Duration::from_secs(1)).await;
+            postgres.silence(&[Way::ToClient]);
+            elapse(Duration::from_millis(700)).await;
+            postgres.reset();
+            postgres.heal();
+        }
+    };
+    join(steady_load(&app, 45 * losses), disaster).await;
+    let kept = app.database.number("select count(*) from call_records").await as usize;
+    all_completed(&app, kept).await;
+    let ledger = "select concat_ws(' ', stage, engine, cause, state, count(*)) from provider_jobs
+         where cause = 'ambiguous' or state in ('sending', 'unknown') group by stage, engine, cause, state";
+    let ledger: Vec<String> = app.database.sql(ledger, &[]).await.iter().map(|row| row.get(0)).collect();
+    assert!(ledger.is_empty(), "{ledger:#?}");
     app.finish().await;
 }
 

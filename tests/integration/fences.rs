@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use scryon_domain::ids::{CallId, HintId, JobId};
+use scryon_domain::ids::{CallId, HintId, JobId, LeaseToken};
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_store::{
     Beginning, Claimant, JobClaim, JobEnd, JobEndState, JobIntent, Lease, RebuyCause, StageOutput, Store,
@@ -43,6 +43,7 @@ fn claimant(owner: &str) -> Claimant {
         hint_id: HintId(Uuid::now_v7()),
         redelivered: false,
         lane: Lane::Live,
+        token: LeaseToken::fresh(),
     }
 }
 
@@ -100,6 +101,38 @@ async fn what_took_three_workers_down_is_left_to_the_sweeper() {
     let due =
         store.stage_claim(id, 1, StageKind::Preprocessing, &claimant("due"), None).await.unwrap().unwrap();
     assert!(finish(&store, &due).await, "a death is no proof");
+    database.drop_schema().await;
+}
+
+/// Its answer was lost: the same claim gives what it took, with the purchase that it recorded. Nobody died over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_repeated_gives_what_it_took() {
+    let database = database().await;
+    let store = database.store();
+    let id = queued_call(&database).await;
+    database.sql("update call_records set audio_sha256 = pg_catalog.sha256('x')", &[]).await;
+    let first = claimant("first");
+    let begun = store.run_start(id, &first, &Beginning::default()).await.unwrap();
+    let begun = *begun.and_then(|b| b.held).expect("a QUEUED call starts");
+    assert!(store.run_start(id, &first, &Beginning::default()).await.unwrap().is_none(), "it has started");
+    let kept = Claimant { redelivered: true, ..first.clone() };
+    let (run_no, stage) =
+        store.stage_of_hint(id, kept.hint_id).await.unwrap().expect("the hint holds a stage");
+    let again = store.stage_claim(id, run_no, stage, &kept, None).await.unwrap().expect("its own stage");
+    assert_eq!((again.token, again.starts), (begun.token, 1));
+    assert!(finish(&store, &again).await);
+
+    let buyer = claimant("first");
+    let intent = JobIntent { id: JobId(buyer.token.0), ..intent() };
+    let claim = async |claimant: &Claimant| {
+        store.stage_claim(id, 1, StageKind::Transcription, claimant, Some(&intent)).await.unwrap()
+    };
+    for _ in 0..3 {
+        let lease = claim(&buyer).await.expect("its own stage");
+        assert_eq!((lease.starts, lease.job), (1, Some(JobClaim::Mine { id: intent.id })));
+    }
+    assert!(claim(&claimant("second")).await.is_none(), "it is held");
+    assert_eq!(database.number("select count(*) from provider_jobs").await, 1);
     database.drop_schema().await;
 }
 

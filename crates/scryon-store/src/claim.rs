@@ -28,10 +28,12 @@ pub struct Claimant {
     pub owner: String,
     /// The delivery that woke this worker.
     pub hint_id: HintId,
-    /// The broker delivered it before.
+    /// The broker delivered it before, or a claim for it had no answer: it may hold something.
     pub redelivered: bool,
     /// The queue it came by.
     pub lane: Lane,
+    /// Of what is claimed. A claim that is repeated under it because its answer was lost gives what it took.
+    pub token: LeaseToken,
 }
 
 /// How a worker wants to begin a run.
@@ -80,9 +82,10 @@ struct StartStep<'a> {
 }
 
 /// A start hint came back, or a stage that was claimed in passing: find what this delivery holds. What took three
-/// workers down is left to the sweeper.
+/// workers down is left to the sweeper, and what an operator has ended to nobody.
 const STAGE_OF_HINT: &str = "select s.run_no, s.stage from call_records c join call_stages s on s.call_id = $1 and s.run_no = c.run_no
-     where c.id = $1 and s.state = 'RUNNING' and s.hint_id = $2 and pause_after_deaths(s.starts - s.outcomes) is null";
+     where c.id = $1 and s.state = 'RUNNING' and s.hint_id = $2 and pause_after_deaths(s.starts - s.outcomes) is null
+       and c.status = case s.stage when 'analysis' then 'ANALYZING' else 'TRANSCRIBING' end";
 
 const WHY_NOT: &str = "select s.state,
          (select jsonb_agg(jsonb_build_object('stage', n.stage, 'lane', c.lane, 'tenant', c.tenant_id)) from call_stages n
@@ -144,7 +147,7 @@ impl Store {
     ) -> Result<Option<Advanced>, StoreError> {
         let step = StartStep {
             call_id,
-            token: LeaseToken::fresh(),
+            token: claimant.token,
             owner: &claimant.owner,
             lease: LEASE.as_secs_f64(),
             hint: claimant.hint_id,
@@ -169,7 +172,7 @@ impl Store {
         intent: Option<&JobIntent>,
     ) -> Result<Option<Lease>, StoreError> {
         let step = ClaimStep {
-            fence: Fence::new(call_id, run_no, stage, LeaseToken::fresh()),
+            fence: Fence::new(call_id, run_no, stage, claimant.token),
             owner: &claimant.owner,
             lease: LEASE.as_secs_f64(),
             hint: Some(claimant.hint_id),

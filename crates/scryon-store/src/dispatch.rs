@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use diesel::sql_types::{Bool, Double, Integer, Text};
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Bool, Double, Integer, Text, Timestamptz};
 use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::{CallId, TenantId};
 use scryon_domain::stage::{Lane, StageKind};
@@ -165,8 +166,12 @@ const LEAD: &str = "update sweeper_lease set owner = $1, lease_until = now() + $
      where name = 'dispatcher' and (owner = $1 or lease_until < now()) returning 1 as n";
 
 /// A queue that was created anew lost its messages: what was announced for it is due now.
-const NEW_QUEUES: &str = "update queue_generations set handled_at = now()
-     where handled_at is null or handled_at < created_at returning queue as name";
+const NEW_QUEUES: &str = "select queue as name, created_at from queue_generations
+     where handled_at is null or handled_at < created_at";
+
+/// Where it was created once more meanwhile, that one is still to be handled.
+const QUEUE_HANDLED: &str =
+    "update queue_generations set handled_at = created_at where queue = $1 and created_at = $2";
 
 const DUE_NOW_STAGES: &str = "with lost as (
          select s.call_id, s.run_no, s.stage from call_stages s join call_records c on c.id = s.call_id
@@ -207,9 +212,11 @@ struct DueRow {
 }
 
 #[derive(diesel::QueryableByName)]
-struct NameRow {
+struct NewQueueRow {
     #[diesel(sql_type = Text)]
     name: String,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -384,10 +391,15 @@ impl Store {
         self.execute(Statement::new(sql).bind(queue)).await.map(|_| ())
     }
 
-    /// Queues created anew since the last call of this.
-    pub async fn queues_created(&self) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<NameRow> = self.rows(Statement::new(NEW_QUEUES)).await?;
-        Ok(rows.into_iter().map(|r| r.name).collect())
+    /// Queues that were created anew and not handled yet, and when.
+    pub async fn queues_created(&self) -> Result<Vec<(String, DateTime<Utc>)>, StoreError> {
+        let rows: Vec<NewQueueRow> = self.rows(Statement::new(NEW_QUEUES)).await?;
+        Ok(rows.into_iter().map(|r| (r.name, r.created_at)).collect())
+    }
+
+    /// What was announced in a queue that was created anew is due again.
+    pub async fn queue_handled(&self, queue: &str, created_at: DateTime<Utc>) -> Result<(), StoreError> {
+        self.execute(Statement::new(QUEUE_HANDLED).bind(queue).bind(created_at)).await.map(|_| ())
     }
 
     /// The messages of a stage and lane are gone: announce its rows again in the next tick.

@@ -67,6 +67,8 @@ pub struct Continuation {
     pub stage: StageKind,
     pub owner: String,
     pub hint_id: HintId,
+    /// Of the stage that is gone on with.
+    pub token: LeaseToken,
     /// The purchase of a paid stage.
     pub intent: Option<JobIntent>,
 }
@@ -248,7 +250,7 @@ impl Continuation {
     pub(crate) fn step(&self) -> GoOnStep<'_> {
         GoOnStep {
             k_stage: self.stage.as_str(),
-            k_token: LeaseToken::fresh(),
+            k_token: self.token,
             k_owner: &self.owner,
             k_lease: LEASE.as_secs_f64(),
             k_hint: self.hint_id,

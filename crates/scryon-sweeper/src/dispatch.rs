@@ -59,13 +59,15 @@ async fn lead(sweeper: &Sweeper) -> bool {
 
 async fn tick(sweeper: &Sweeper) -> Result<(), StoreError> {
     let store = &sweeper.ctx.store;
-    for queue in store.queues_created().await? {
+    for (queue, created_at) in store.queues_created().await? {
         if let Some((stage, lane)) = sweeper.ctx.publisher.topology().stage_of(&queue) {
             let rows = store.announcements_lost(stage, lane).await?;
             if rows > 0 {
                 warn!(queue, rows, "a queue was created anew; what was announced in it is announced again");
             }
         }
+        // Afterwards: a sweeper that ends in between does it again.
+        store.queue_handled(&queue, created_at).await?;
     }
     repeat(sweeper, Find::ExpiredLeases, &[]).await?;
     // An announcement that nobody carries would only move the next one further away.

@@ -1,5 +1,6 @@
 //! The search index: calls come into it after their end, in batches at a pace, and never at a cost of the pipeline.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -7,6 +8,7 @@ use scryon_blobs::{BlobError, BlobKey, Blobs};
 use scryon_domain::transcript::Transcript;
 use scryon_store::{DueSearch, SearchText, StoreError, indexable};
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use crate::{Sweeper, nap};
 
@@ -77,46 +79,60 @@ async fn once(sweeper: &Sweeper, batch: i32) -> Result<bool, IndexError> {
     let full = due.len() >= usize::try_from(batch).unwrap_or_default();
     let mut read = stream::iter(due).map(|call| text_of(&sweeper.ctx.blobs, call)).buffered(READERS);
     let (mut texts, mut bytes) = (Vec::new(), 0);
+    let (mut ends, mut done) = (Vec::new(), HashSet::new());
     while let Some(text) = read.next().await {
         let text = text?;
+        if text.in_order {
+            ends.extend(text.finished_at.map(|end| (end, text.id)));
+        }
         bytes += text.body.len();
         texts.push(text);
         if bytes > STATEMENT {
-            put(sweeper, &texts).await?;
+            put(sweeper, &texts, &mut done).await?;
             texts.clear();
             bytes = 0;
         }
     }
-    put(sweeper, &texts).await?;
+    put(sweeper, &texts, &mut done).await?;
+    // A call whose row somebody held was passed over: it is found again only where progress stops before it.
+    ends.sort_unstable();
+    if let Some((until, _)) = ends.iter().take_while(|(_, id)| done.contains(id)).last() {
+        store.search_progress(*until).await?;
+    }
     Ok(full)
 }
 
-async fn put(sweeper: &Sweeper, texts: &[SearchText]) -> Result<(), StoreError> {
+/// Adds to `done` what was indexed.
+async fn put(sweeper: &Sweeper, texts: &[SearchText], done: &mut HashSet<Uuid>) -> Result<(), StoreError> {
     if texts.is_empty() {
         return Ok(());
     }
     let store = &sweeper.ctx.store;
     let embed = sweeper.ctx.config.search.embedding_enabled;
     match store.search_store(texts, embed).await {
-        Ok(done) => sweeper.metrics.search_indexed.inc_by(done.len() as u64),
+        Ok(stored) => {
+            sweeper.metrics.search_indexed.inc_by(stored.len() as u64);
+            done.extend(stored);
+        }
         // One of them is to blame: each by itself, and that one without its transcript.
         Err(error) => {
             debug!(error = %error, "a batch was not indexed; going on one by one");
             for text in texts {
                 let one = std::slice::from_ref(text);
-                if store.search_store(one, embed).await.is_err() {
-                    warn!(callId = %text.id, "a call is indexed without its transcript");
-                    let bare = SearchText { body: String::new(), ..text.clone() };
-                    store.search_store(&[bare], embed).await?;
-                }
-                sweeper.metrics.search_indexed.inc();
+                let stored = match store.search_store(one, embed).await {
+                    Ok(stored) => stored,
+                    Err(_refused) => {
+                        warn!(callId = %text.id, "a call is indexed without its transcript");
+                        let bare = SearchText { body: String::new(), ..text.clone() };
+                        store.search_store(&[bare], embed).await?
+                    }
+                };
+                sweeper.metrics.search_indexed.inc_by(stored.len() as u64);
+                done.extend(stored);
             }
         }
     }
-    match texts.iter().filter(|text| text.in_order).filter_map(|text| text.finished_at).max() {
-        Some(until) => store.search_progress(until).await,
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// What of a call lies in storage.

@@ -159,11 +159,12 @@ async fn begin(cx: &StageContext<'_>, info: &EngineInfo, extra: &str) -> Result<
 }
 
 /// Whether a request follows from this, as far as can be told.
-const fn sends(claim: &JobClaim) -> bool {
-    matches!(
-        claim,
-        JobClaim::Mine { .. } | JobClaim::Unsettled { .. } | JobClaim::InFlight { owner_silent: true, .. }
-    )
+const fn sends(claim: &JobClaim, idempotent: bool) -> bool {
+    match claim {
+        JobClaim::Mine { .. } | JobClaim::Unsettled { .. } => true,
+        JobClaim::InFlight { owner_silent, .. } => *owner_silent && idempotent,
+        _ => false,
+    }
 }
 
 /// Asks the gate about a request that would follow from a purchase which is recorded already.
@@ -173,7 +174,7 @@ async fn put_off(
     claim: &JobClaim,
     permit: &mut Option<Permit>,
 ) -> Option<Permission> {
-    if permit.is_some() || !sends(claim) {
+    if permit.is_some() || !sends(claim, info.idempotent) {
         return None;
     }
     let PutOff { wait, throttled } = through_gate(cx, info, permit).await.err()?;
@@ -188,7 +189,8 @@ fn unknown(id: JobId) -> JobEnd {
 /// What was perhaps sent is settled when the provider is asked again, which may be never: the stage may go on
 /// without it. Until then the ledger says that nobody knows, not that somebody is sending it.
 async fn leave_unknown(cx: &StageContext<'_>, claim: Option<&JobClaim>) -> Result<(), StageError> {
-    if let Some(JobClaim::Unsettled { id, .. } | JobClaim::InFlight { id, owner_silent: true }) = claim {
+    // Silence for a moment is no proof that nobody is sending it: its lease is awaited.
+    if let Some(JobClaim::Unsettled { id, .. }) = claim {
         cx.deps.store.job_end(unknown(*id), "provider_submit_unconfirmed").await?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scryon_domain::hint::Hint;
-use scryon_domain::ids::CallId;
+use scryon_domain::ids::{CallId, JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
 use scryon_queue::Delivery;
 use scryon_store::{Advanced, Beginning, Claimant, JobIntent, Lease, StoreError, Unclaimed};
@@ -48,11 +48,12 @@ impl Shared {
         };
         let Some(slot) = slot else { return Claimed::GivenUp };
         self.deps.crash_point("C6");
-        let claimant = Claimant {
+        let mut claimant = Claimant {
             owner: self.deps.owner.to_string(),
             hint_id: delivery.hint_id,
             redelivered: delivery.redelivered,
             lane: hint.lane,
+            token: LeaseToken::fresh(),
         };
         let mut patience = Patience::new(&self.stopping);
         loop {
@@ -73,6 +74,7 @@ impl Shared {
                 }
                 Err(error) => {
                     warn!(error = %error, trace, "failed to claim; keeping the delivery and trying again");
+                    claimant.redelivered |= error.outcome_is_unknown();
                     if !patience.wait().await {
                         return Claimed::GivenUp;
                     }
@@ -143,10 +145,15 @@ impl Shared {
     ) -> Result<ClaimOnce, StoreError> {
         let store = &self.deps.store;
         let Some(entry) = self.stages.get(&stage) else { return Ok(ClaimOnce::Announce(Vec::new())) };
-        let intent = self.intent(entry, hint.call_id, run_no);
+        let intent = self.intent(entry, hint.call_id, run_no, claimant.token);
         if let Some(lease) = store.stage_claim(hint.call_id, run_no, stage, claimant, intent.as_ref()).await?
         {
-            return Ok(ClaimOnce::Held { lease: Box::new(lease), announce: Vec::new(), behind: None });
+            // Its first life ended perhaps before it announced what it left to others. They are overdue soon.
+            let announce = match claimant.redelivered {
+                true => store.stages_pending(hint.call_id).await.unwrap_or_default(),
+                false => Vec::new(),
+            };
+            return Ok(ClaimOnce::Held { lease: Box::new(lease), announce, behind: None });
         }
         Ok(match store.stage_why_not(hint.call_id, run_no, stage).await? {
             Unclaimed::Done(pending) => ClaimOnce::Announce(pending),
@@ -154,20 +161,30 @@ impl Shared {
         })
     }
 
-    /// The purchase to record with a claim: none where the provider is perhaps not asked for now.
-    pub(super) fn intent(&self, entry: &StageEntry, call_id: CallId, run_no: i32) -> Option<JobIntent> {
+    /// The purchase to record with a claim: none where the provider is perhaps not asked for now. It bears the number of
+    /// the claim's token, so that a claim that is repeated finds the purchase that it recorded itself.
+    pub(super) fn intent(
+        &self,
+        entry: &StageEntry,
+        call_id: CallId,
+        run_no: i32,
+        token: LeaseToken,
+    ) -> Option<JobIntent> {
         let asked = |engine: &str| {
             let circuit = circuit_of(entry.stage.kind(), engine);
             !self.deps.circuits.is_open(circuit) && self.deps.gates.is_free(circuit)
         };
-        entry.stage.intent(call_id, run_no).filter(|intent| asked(&intent.engine))
+        let intent = entry.stage.intent(call_id, run_no).filter(|intent| asked(&intent.engine))?;
+        Some(JobIntent { id: JobId(token.0), ..intent })
     }
 
     async fn start_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {
         let store = &self.deps.store;
         let off = self.stages.get(&hint.stage).filter(|e| e.stage.is_off());
         // The run has no number yet; the purchase of the stage behind preprocessing does not depend on it.
-        let next = off.and_then(|e| self.continuation(e, hint.lane, claimant.hint_id, (hint.call_id, 0)));
+        let next = off.and_then(|e| {
+            self.continuation(e, hint.lane, (claimant.hint_id, claimant.token), (hint.call_id, 0))
+        });
         let (go_on, behind) = next.unzip();
         let beginning = Beginning {
             assembles: self.stages.contains_key(&StageKind::Assembly)

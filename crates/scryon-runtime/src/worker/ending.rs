@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use scryon_domain::failure::FailureCode;
-use scryon_domain::ids::{CallId, HintId};
+use scryon_domain::ids::{CallId, HintId, LeaseToken};
 use scryon_domain::stage::{Lane, StageKind};
-use scryon_store::{Advanced, Continuation, JobEnd, JobEndState, Lease, Setback, StageEvent, TokenState};
+use scryon_store::{
+    Advanced, Claimant, Continuation, JobEnd, JobEndState, Lease, Setback, StageEvent, StoreError, TokenState,
+};
 use tracing::{debug, info, warn};
 
 use super::claiming::Claimed;
@@ -93,7 +95,8 @@ impl Shared {
             return ("waiting", self.apply_setback(cx.lease, &setback).await);
         }
         let skipped = matches!(&done, StageDone::Output(o) | StageDone::Analysis { output: o, .. } if o.skipped.is_some());
-        let next = self.continuation(entry, cx.lease.lane, hint_id, (cx.lease.call_id, cx.lease.run_no));
+        let (lane, call) = (cx.lease.lane, (cx.lease.call_id, cx.lease.run_no));
+        let next = self.continuation(entry, lane, (hint_id, LeaseToken::fresh()), call);
         let finished = self.finish(cx.lease, &done, next.as_ref().map(|(c, _)| c)).await;
         match finished {
             Ok(Some(Advanced { held, announce })) => {
@@ -115,7 +118,7 @@ impl Shared {
         &self,
         entry: &StageEntry,
         lane: Lane,
-        hint_id: HintId,
+        (hint_id, token): (HintId, LeaseToken),
         (call_id, run_no): (CallId, i32),
     ) -> Option<(Continuation, Slot)> {
         if self.stopping.is_cancelled() {
@@ -128,8 +131,8 @@ impl Shared {
         }
         let next = self.stages.get(&kind)?;
         let slot = next.slots.try_acquire(lane)?;
-        let intent = self.intent(next, call_id, run_no);
-        Some((Continuation { stage: kind, owner: self.deps.owner.to_string(), hint_id, intent }, slot))
+        let intent = self.intent(next, call_id, run_no, token);
+        Some((Continuation { stage: kind, owner: self.deps.owner.to_string(), hint_id, token, intent }, slot))
     }
 
     /// Finishes, however long Postgres is away. An answer that was lost is looked up by the token.
@@ -141,6 +144,7 @@ impl Shared {
     ) -> Result<Option<Advanced>, GivenUp> {
         let store = &self.deps.store;
         let mut patience = Patience::new(&self.giving_up);
+        let mut unanswered = false;
         loop {
             let result = match done {
                 StageDone::Output(output) => store.stage_finish(lease, output, next).await,
@@ -152,23 +156,52 @@ impl Shared {
                 }
                 StageDone::ToBeContinued | StageDone::Wait { .. } => return Ok(None),
             };
-            let error = match result {
+            let refused = match result {
+                // What is refused after a try without an answer was perhaps done by that try.
+                Ok(None) if unanswered => true,
                 Ok(finished) => {
                     self.deps.crash_point("C16");
                     return Ok(finished);
                 }
-                Err(error) => error,
+                Err(error) => {
+                    warn!(error = %error, "failed to finish a stage; looking whether it took effect");
+                    unanswered |= error.outcome_is_unknown();
+                    false
+                }
             };
-            warn!(error = %error, "failed to finish a stage; looking whether it took effect");
             if !patience.wait().await {
                 return Err(GivenUp);
             }
             match store.stage_token_state(lease).await {
-                Ok(TokenState::Over(announce)) => return Ok(Some(Advanced { held: None, announce })),
+                Ok(TokenState::Over(announce)) => {
+                    if let Ok(held) = self.went_on(lease, next).await {
+                        return Ok(Some(Advanced { held, announce }));
+                    }
+                }
                 Ok(TokenState::Gone) => return Ok(None),
+                Ok(TokenState::StillRunning) if refused => return Ok(None),
                 Ok(TokenState::StillRunning) | Err(_) => {}
             }
         }
+    }
+
+    /// The stage that a Finish went on with whose answer was lost: claimed again under its token.
+    async fn went_on(
+        &self,
+        lease: &Lease,
+        next: Option<&Continuation>,
+    ) -> Result<Option<Box<Lease>>, StoreError> {
+        let Some(next) = next else { return Ok(None) };
+        let claimant = Claimant {
+            owner: next.owner.clone(),
+            hint_id: next.hint_id,
+            redelivered: false,
+            lane: lease.lane,
+            token: next.token,
+        };
+        let (call_id, run_no, intent) = (lease.call_id, lease.run_no, next.intent.as_ref());
+        let held = self.deps.store.stage_claim(call_id, run_no, next.stage, &claimant, intent).await?;
+        Ok(held.map(Box::new))
     }
 
     async fn set_back(
@@ -243,16 +276,24 @@ impl Shared {
     }
 
     async fn apply_setback(&self, lease: &Lease, setback: &Setback) -> Step {
+        let store = &self.deps.store;
         let mut patience = Patience::new(&self.giving_up);
+        let mut unanswered = false;
         loop {
-            match self.deps.store.stage_set_back(lease, setback).await {
+            match store.stage_set_back(lease, setback).await {
                 Ok(Some(hint)) => {
                     let delay = (!setback.delay.is_zero()).then_some(setback.delay);
                     return Step::Announce(vec![hint], delay);
                 }
+                // Done by the try before, perhaps: what is due is announced, whoever put it back.
+                Ok(None) if unanswered => {
+                    let due = store.stages_pending(lease.call_id).await.unwrap_or_default();
+                    return Step::Announce(due, None);
+                }
                 Ok(None) => return self.superseded(lease),
                 Err(error) => {
                     warn!(error = %error, "failed to put a stage back; trying again");
+                    unanswered |= error.outcome_is_unknown();
                     if !patience.wait().await {
                         return Step::Leave;
                     }
