@@ -13,7 +13,7 @@ begin
     end if;
     with c as (
         update call_stages t set state = 'RUNNING', lease_token = s.token, lease_owner = s.owner,
-            starts = t.starts + case when t.lease_token = s.token then 0 else 1 end,
+            starts = case when t.lease_token = s.token then greatest(t.starts, t.outcomes + 1) else t.starts + 1 end,
             lease_until = now() + s.lease * interval '1 second', hint_id = s.hint, publish_due = null, started_at = now()
         from unnest(locked) k (id) join unnest(steps) s on s.call_id = k.id
         where t.call_id = k.id and t.run_no = s.run_no and t.stage = s.stage and (
@@ -45,11 +45,19 @@ create or replace function job_find(w buy_want) returns jsonb language plpgsql a
 declare
     o provider_jobs;
 begin
+    -- Nobody may begin to settle it meanwhile: it is sent next.
+    update provider_jobs j set lease_until = now() + w.lease * interval '1 second', sent_at = now()
+    where j.id = w.j_id and j.live and j.state = 'sending' and j.lease_owner = w.owner and j.tenant_id = w.tenant_id
+        and j.stage = w.stage and j.engine = w.j_engine and j.params_hash = w.j_params and j.audio_sha256 = w.audio_sha256
+        and coalesce(j.created_at >= w.paid_since, true)
+    returning * into o;
+    if found then
+        return jsonb_build_object('id', o.id, 'mine', true, 'state', 'sending', 'held', true, 'cause', o.cause);
+    end if;
     select * into o from provider_jobs j where j.live and j.tenant_id = w.tenant_id and j.stage = w.stage
         and j.engine = w.j_engine and j.params_hash = w.j_params and j.audio_sha256 = w.audio_sha256;
     if found and coalesce(o.created_at >= w.paid_since, true) then
-        return jsonb_build_object('id', o.id, 'mine', o.id = w.j_id and o.state = 'sending' and o.lease_owner is not distinct from w.owner,
-            'state', o.state, 'result_ref', o.result_ref,
+        return jsonb_build_object('id', o.id, 'mine', false, 'state', o.state, 'result_ref', o.result_ref,
             'bytes', o.result_bytes, 'sha256', encode(o.result_sha256, 'hex'),
             'held', coalesce(o.lease_until > now(), false), 'cause', o.cause, 'estimated_cost', o.estimated_cost::float8,
             'silent', not exists (select 1 from worker_heartbeats h where h.owner = o.lease_owner

@@ -7,7 +7,7 @@ use scryon_domain::ids::{CallId, HintId, JobId, LeaseToken};
 use scryon_domain::stage::{Lane, StageKind};
 use scryon_store::{
     Beginning, Claimant, JobClaim, JobEnd, JobEndState, JobIntent, Lease, RebuyCause, StageOutput, Store,
-    StoreSettings,
+    StoreSettings, TokenState,
 };
 use scryon_testkit::{Database, Servers, eventually};
 use uuid::Uuid;
@@ -130,9 +130,30 @@ async fn a_claim_that_is_repeated_gives_what_it_took() {
     for _ in 0..3 {
         let lease = claim(&buyer).await.expect("its own stage");
         assert_eq!((lease.starts, lease.job), (1, Some(JobClaim::Mine { id: intent.id })));
+        let held = "select count(*) from provider_jobs where lease_until > now() + interval '40 seconds'";
+        assert_eq!(database.number(held).await, 1, "nobody settles what is sent now");
+        database.sql("update provider_jobs set lease_until = now()", &[]).await;
     }
     assert!(claim(&claimant("second")).await.is_none(), "it is held");
     assert_eq!(database.number("select count(*) from provider_jobs").await, 1);
+    database.drop_schema().await;
+}
+
+/// The sweeper took it back while its worker could not write: the result is not taken for written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_was_taken_back_is_not_taken_for_done() {
+    let database = database().await;
+    let store = database.store();
+    let id = queued_call(&database).await;
+    let late = started(&store, id).await;
+    assert_eq!(store.stage_token_state(&late).await.unwrap(), TokenState::StillRunning);
+    database.sql("update call_stages set lease_until = now() - interval '1 second'", &[]).await;
+    assert_eq!(store.leases_expire(10).await.unwrap().hints.len(), 1);
+    assert_eq!(store.stage_token_state(&late).await.unwrap(), TokenState::Gone);
+    let claim = claimant("second");
+    let next = store.stage_claim(id, 1, StageKind::Preprocessing, &claim, None).await.unwrap().unwrap();
+    assert!(finish(&store, &next).await);
+    assert!(matches!(store.stage_token_state(&next).await.unwrap(), TokenState::Over(_)));
     database.drop_schema().await;
 }
 

@@ -80,7 +80,7 @@ pub enum TokenState {
     StillRunning,
     /// It did: the stage is over. Stages it made ready are returned to be announced.
     Over(Vec<Hint>),
-    /// The token is no longer on any row.
+    /// The stage was taken back, by the sweeper or by another worker, or its run is over.
     Gone,
 }
 
@@ -150,8 +150,10 @@ impl Store {
             )
             .await?;
         let Some(own) = rows.iter().find(|r| r.own) else { return Ok(TokenState::Gone) };
-        if own.state == "RUNNING" {
-            return Ok(TokenState::StillRunning);
+        match own.state.as_str() {
+            "RUNNING" => return Ok(TokenState::StillRunning),
+            "SUCCEEDED" | "SKIPPED" => {}
+            _ => return Ok(TokenState::Gone),
         }
         let hints = rows
             .iter()

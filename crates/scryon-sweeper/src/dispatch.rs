@@ -61,9 +61,19 @@ async fn tick(sweeper: &Sweeper) -> Result<(), StoreError> {
     let store = &sweeper.ctx.store;
     for (queue, created_at) in store.queues_created().await? {
         if let Some((stage, lane)) = sweeper.ctx.publisher.topology().stage_of(&queue) {
-            let rows = store.announcements_lost(stage, lane).await?;
-            if rows > 0 {
-                warn!(queue, rows, "a queue was created anew; what was announced in it is announced again");
+            match store.announcements_lost(stage, lane).await {
+                Ok(0) => {}
+                Ok(rows) => {
+                    warn!(
+                        queue,
+                        rows, "a queue was created anew; what was announced in it is announced again"
+                    );
+                }
+                // The rest of the tick has to go on: it is tried again in the next one.
+                Err(error) => {
+                    warn!(error = %error, queue, "failed to announce again what a queue has lost");
+                    continue;
+                }
             }
         }
         // Afterwards: a sweeper that ends in between does it again.

@@ -99,6 +99,8 @@ async fn once(sweeper: &Sweeper, batch: i32) -> Result<bool, IndexError> {
     if let Some((until, _)) = ends.iter().take_while(|(_, id)| done.contains(id)).last() {
         store.search_progress(*until).await?;
     }
+    // Where all of them were passed over there is nothing to hurry for.
+    let full = full && !done.is_empty();
     Ok(full)
 }
 

@@ -97,14 +97,14 @@ pub(super) async fn permission<S: EngineStage>(
             Err(refused) => match found(cx, info, extra).await? {
                 Some(claim) if is_coming(&claim) => claim,
                 claim => {
-                    leave_unknown(cx, claim.as_ref()).await?;
+                    leave_unknown(cx, claim.as_ref(), info.idempotent).await?;
                     return Ok(refused);
                 }
             },
         },
     };
     if let Some(put_off) = put_off(cx, info, &claim, permit).await {
-        leave_unknown(cx, Some(&claim)).await?;
+        leave_unknown(cx, Some(&claim), info.idempotent).await?;
         return Ok(put_off);
     }
     if claim == JobClaim::Raced {
@@ -188,12 +188,19 @@ fn unknown(id: JobId) -> JobEnd {
 
 /// What was perhaps sent is settled when the provider is asked again, which may be never: the stage may go on
 /// without it. Until then the ledger says that nobody knows, not that somebody is sending it.
-async fn leave_unknown(cx: &StageContext<'_>, claim: Option<&JobClaim>) -> Result<(), StageError> {
-    // Silence for a moment is no proof that nobody is sending it: its lease is awaited.
-    if let Some(JobClaim::Unsettled { id, .. }) = claim {
-        cx.deps.store.job_end(unknown(*id), "provider_submit_unconfirmed").await?;
-    }
-    Ok(())
+async fn leave_unknown(
+    cx: &StageContext<'_>,
+    claim: Option<&JobClaim>,
+    idempotent: bool,
+) -> Result<(), StageError> {
+    let left = match claim {
+        Some(JobClaim::Unsettled { id, .. }) => *id,
+        // Silence for a moment is no proof that nobody is sending it: where that would be bought twice, its lease is
+        // awaited.
+        Some(JobClaim::InFlight { id, owner_silent: true }) if idempotent => *id,
+        _ => return Ok(()),
+    };
+    Ok(cx.deps.store.job_end(unknown(left), "provider_submit_unconfirmed").await?)
 }
 
 /// Ends open purchases of a stage that does not ask, because an operator has said so meanwhile: one that came with the

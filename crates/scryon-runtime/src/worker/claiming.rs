@@ -6,7 +6,7 @@ use scryon_domain::hint::Hint;
 use scryon_domain::ids::{CallId, JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
 use scryon_queue::Delivery;
-use scryon_store::{Advanced, Beginning, Claimant, JobIntent, Lease, StoreError, Unclaimed};
+use scryon_store::{Advanced, Beginning, Claimant, JobClaim, JobIntent, Lease, StoreError, Unclaimed};
 use tracing::warn;
 
 use super::{Shared, StageEntry, ending};
@@ -37,6 +37,12 @@ enum ClaimOnce {
     Announce(Vec<Hint>),
 }
 
+impl ClaimOnce {
+    fn lease(&self) -> Option<&Lease> {
+        if let Self::Held { lease, .. } = self { Some(lease) } else { None }
+    }
+}
+
 impl Shared {
     /// Gets a slot and a lease. Keeps trying while Postgres is away: the delivery waits in our hands, and
     /// the prefetch limit stops the queue.
@@ -56,8 +62,15 @@ impl Shared {
             token: LeaseToken::fresh(),
         };
         let mut patience = Patience::new(&self.stopping);
+        let mut unanswered = false;
         loop {
-            match self.claim_once(hint, &claimant).await {
+            let once = self.claim_once(hint, &claimant).await;
+            if let Ok(once) = &once
+                && std::mem::take(&mut unanswered)
+            {
+                self.close_unheld(claimant.token, once.lease()).await;
+            }
+            match once {
                 Ok(ClaimOnce::Held { lease, announce, behind }) => {
                     self.deps.crash_point("C7");
                     if !announce.is_empty() {
@@ -74,12 +87,25 @@ impl Shared {
                 }
                 Err(error) => {
                     warn!(error = %error, trace, "failed to claim; keeping the delivery and trying again");
-                    claimant.redelivered |= error.outcome_is_unknown();
+                    unanswered |= error.outcome_is_unknown();
+                    claimant.redelivered |= unanswered;
                     if !patience.wait().await {
                         return Claimed::GivenUp;
                     }
                 }
             }
+        }
+    }
+
+    /// Closes the purchase that a claim without an answer perhaps recorded, where the stage is not held with it: nothing
+    /// was sent, and nobody else knows that.
+    pub(super) async fn close_unheld(&self, token: LeaseToken, held: Option<&Lease>) {
+        let unheld = JobId(token.0);
+        if held.is_some_and(|lease| lease.job == Some(JobClaim::Mine { id: unheld })) {
+            return;
+        }
+        if let Err(error) = self.deps.store.job_not_sent(unheld, &self.deps.owner).await {
+            warn!(error = %error, "failed to close a purchase that was not sent");
         }
     }
 

@@ -178,9 +178,14 @@ impl Shared {
                         return Ok(Some(Advanced { held, announce }));
                     }
                 }
-                Ok(TokenState::Gone) => return Ok(None),
-                Ok(TokenState::StillRunning) if refused => return Ok(None),
-                Ok(TokenState::StillRunning) | Err(_) => {}
+                Ok(TokenState::Gone | TokenState::StillRunning) if refused => {
+                    if let Some(next) = next {
+                        self.close_unheld(next.token, None).await;
+                    }
+                    return Ok(None);
+                }
+                // Also where the stage was taken back meanwhile: Finish writes down what was paid for, whoever holds it.
+                Ok(TokenState::Gone | TokenState::StillRunning) | Err(_) => {}
             }
         }
     }
@@ -201,6 +206,7 @@ impl Shared {
         };
         let (call_id, run_no, intent) = (lease.call_id, lease.run_no, next.intent.as_ref());
         let held = self.deps.store.stage_claim(call_id, run_no, next.stage, &claimant, intent).await?;
+        self.close_unheld(next.token, held.as_ref()).await;
         Ok(held.map(Box::new))
     }
 
