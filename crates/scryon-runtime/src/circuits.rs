@@ -186,6 +186,13 @@ impl Circuits {
         }
     }
 
+    /// The request that was let through to find out is not made: another may.
+    pub async fn not_asked(&self, engine: &str) {
+        if let Err(error) = self.store.circuit_probe_undone(engine).await {
+            debug!(error = %error, "a circuit was not written; it lets another request through in a minute");
+        }
+    }
+
     /// Takes in how a request ended.
     pub async fn report(&self, engine: &str, error: Option<&ProviderError>) {
         let sign = sign_of(error);

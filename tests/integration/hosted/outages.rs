@@ -1,6 +1,10 @@
 //! Providers that are away: the next engine, waiting, one request that finds out, an operator's word.
 
-use scryon_testkit::{Fault, Quota, TestApp, TestOptions, eventually, scryon_command, unique_wav};
+use std::time::Duration;
+
+use scryon_testkit::{
+    Fault, Quota, TestApp, TestOptions, eventually, eventually_within, scryon_command, unique_wav,
+};
 use uuid::Uuid;
 
 use super::{exported, purchases, transcript, waits_pass};
@@ -139,6 +143,40 @@ async fn a_dead_provider_is_left_for_the_next_engine() {
         (asked == 1).then_some(())
     })
     .await;
+    app.finish().await;
+}
+
+/// A half open circuit lets one request through. A call that the ledger answers makes none, and leaves it to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ledger_answers_does_not_find_out_whether_a_provider_lives() {
+    let app = TestApp::start_with(TestOptions::hosted().set("PYANNOTE_ENABLED", "false")).await;
+    let audio = unique_wav();
+    let first = app.client.upload(audio.clone()).await;
+    assert_eq!(app.client.finished(first).await["status"], "COMPLETED");
+    let open = "insert into provider_circuits (engine, open_until, openings, reason) values ('lemonfox', now(), 1, 'test')
+         on conflict (engine) do update set open_until = excluded.open_until, openings = 1";
+    app.database.sql(open, &[]).await;
+    let version = "select xmin::text::bigint from provider_circuits where engine = 'lemonfox'";
+    let opened = app.database.number(version).await;
+    eventually("a call of the same recording to come through the circuit", || async {
+        let same = app.client.upload(audio.clone()).await;
+        assert_eq!(app.client.finished(same).await["status"], "COMPLETED");
+        (app.database.number(version).await != opened).then_some(())
+    })
+    .await;
+    let new = app.client.upload(unique_wav()).await;
+    eventually_within(
+        Duration::from_secs(30),
+        "the next call to find out, and not a minute later",
+        || async {
+            let closed =
+                "select count(*) from provider_circuits where engine = 'lemonfox' and open_until is null";
+            (app.database.number(closed).await == 1).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(app.client.finished(new).await["status"], "COMPLETED");
+    assert_eq!(app.bought("lemonfox.transcribe", &audio), 1);
     app.finish().await;
 }
 

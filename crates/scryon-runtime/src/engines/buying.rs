@@ -87,12 +87,34 @@ pub(super) async fn permission<S: EngineStage>(
     extra: &str,
     permit: &mut Option<Permit>,
 ) -> Result<Permission, StageError> {
+    let mut finds_out = false;
+    let permission = asked_of_all(stage, cx, index, info, extra, permit, &mut finds_out).await;
+    // What the ledger answers, or somebody else is waiting for, says nothing of the provider.
+    if finds_out && !matches!(permission, Ok(Permission::Send(_))) {
+        cx.deps.circuits.not_asked(circuit_of(cx.lease.stage, info.name)).await;
+    }
+    permission
+}
+
+/// The same. `finds_out` is set where this is the one request that a circuit lets through.
+async fn asked_of_all<S: EngineStage>(
+    stage: &S,
+    cx: &StageContext<'_>,
+    index: usize,
+    info: &EngineInfo,
+    extra: &str,
+    permit: &mut Option<Permit>,
+    finds_out: &mut bool,
+) -> Result<Permission, StageError> {
     // The claim recorded the purchase for the first engine; others are recorded when their turn comes.
     let recorded = if index == 0 { cx.lease.job.clone() } else { None };
     let mut claim = match recorded {
         Some(claim) => claim,
         None => match admitted(cx, info, permit).await {
-            Ok(()) => begin(cx, info, extra).await?,
+            Ok(admission) => {
+                *finds_out = admission == Admitted::ToFindOut;
+                begin(cx, info, extra).await?
+            }
             // What is paid for, or on its way, is taken also from a provider that is not asked.
             Err(refused) => match found(cx, info, extra).await? {
                 Some(claim) if is_coming(&claim) => claim,
@@ -224,25 +246,31 @@ pub async fn leave_unasked(
     Ok(())
 }
 
+#[derive(PartialEq, Eq)]
+enum Admitted {
+    AsUsual,
+    /// The one request of all programs that finds out whether the provider lives again.
+    ToFindOut,
+}
+
 /// Asks the circuit and the gate.
 async fn admitted(
     cx: &StageContext<'_>,
     info: &EngineInfo,
     permit: &mut Option<Permit>,
-) -> Result<(), Permission> {
+) -> Result<Admitted, Permission> {
     let circuit = circuit_of(cx.lease.stage, info.name);
     if cx.deps.circuits.is_open(circuit) {
         return match cx.deps.circuits.admit(circuit).await {
             Admission::Ask => {
-                // The one request of all programs that finds out.
                 *permit = Some(cx.deps.gates.enter_anyway(circuit, cx.lease.lane));
-                Ok(())
+                Ok(Admitted::ToFindOut)
             }
             Admission::Wait(wait) => Err(Permission::KeepAway(wait)),
         };
     }
     let put_off = |PutOff { wait, throttled }| Permission::PutOff { job: None, wait, throttled };
-    through_gate(cx, info, permit).await.map_err(put_off)
+    through_gate(cx, info, permit).await.map(|()| Admitted::AsUsual).map_err(put_off)
 }
 
 async fn through_gate(
