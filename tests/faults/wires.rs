@@ -10,7 +10,7 @@ use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::{CallId, TenantId};
 use scryon_domain::stage::Lane;
 use scryon_testkit::{
-    Client, Fault, Link, TestApp, TestOptions, Way, elapse, eventually, eventually_within, promised,
+    Client, Fault, Link, Proxy, TestApp, TestOptions, Way, elapse, eventually, eventually_within, promised,
     unique_wav,
 };
 
@@ -224,6 +224,18 @@ async fn a_network_that_loses_every_packet_leaves_no_connection_and_no_call_behi
     goes_on(app, before).await;
 }
 
+/// Statements arrive and commit, and what Postgres says of it is lost, so many times.
+async fn answers_are_lost(postgres: &Proxy, losses: usize) {
+    for _ in 0..losses {
+        elapse(Duration::from_secs(1)).await;
+        postgres.silence(&[Way::ToClient]);
+        elapse(Duration::from_millis(700)).await;
+        // The answers are gone with their connections.
+        postgres.reset();
+        postgres.heal();
+    }
+}
+
 /// Half of the wire: statements arrive and commit, their answers do not. What was promised is there once; what
 /// was not answered is there once or not at all.
 #[tokio::test(flavor = "multi_thread")]
@@ -231,17 +243,7 @@ async fn commits_whose_answers_are_lost_are_looked_up_and_not_repeated() {
     let losses = scale("losses of answers", 3, 40);
     let app = wired(TestOptions::default().latency(LATENCY)).await;
     let postgres = &app.wires().postgres;
-    let disaster = async {
-        for _ in 0..losses {
-            elapse(Duration::from_secs(1)).await;
-            postgres.silence(&[Way::ToClient]);
-            elapse(Duration::from_millis(700)).await;
-            // The answers are gone with their connections.
-            postgres.reset();
-            postgres.heal();
-        }
-    };
-    let (promised, ()) = join(steady_load(&app, 45 * losses), disaster).await;
+    let (promised, ()) = join(steady_load(&app, 45 * losses), answers_are_lost(postgres, losses)).await;
     let there = app.database.sql("select id from call_records where id = any($1)", &[&promised]).await.len();
     assert_eq!(there, promised.len(), "promised calls that are there");
     let kept = app.database.number("select count(*) from call_records").await as usize;
@@ -267,16 +269,7 @@ async fn commits_whose_answers_are_lost_leave_no_purchase_in_doubt() {
     let losses = scale("losses of answers", 3, 40);
     let app = wired(TestOptions::hosted()).await;
     let postgres = &app.wires().postgres;
-    let disaster = async {
-        for _ in 0..losses {
-            elapse(Duration::from_secs(1)).await;
-            postgres.silence(&[Way::ToClient]);
-            elapse(Duration::from_millis(700)).await;
-            postgres.reset();
-            postgres.heal();
-        }
-    };
-    join(steady_load(&app, 45 * losses), disaster).await;
+    join(steady_load(&app, 45 * losses), answers_are_lost(postgres, losses)).await;
     let kept = app.database.number("select count(*) from call_records").await as usize;
     all_completed(&app, kept).await;
     let ledger = "select concat_ws(' ', stage, engine, cause, state, count(*)) from provider_jobs
