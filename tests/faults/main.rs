@@ -15,6 +15,7 @@ mod freezes;
 mod hints;
 mod kills;
 mod memory;
+mod orders;
 mod outages;
 mod poison;
 mod postgres;

@@ -8,14 +8,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
 use scryon_domain::ids::CallId;
 use scryon_domain::status::CallStatus;
-use scryon_store::{EventRow, Owner, Reanalysis};
+use scryon_store::{EventRow, OrderKey, Owner, Reanalysis};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::calls::call_id;
 use crate::error::ApiError;
-use crate::idempotency::once;
+use crate::idempotency::Once;
 use crate::identity::Caller;
 use crate::throttle::Throttle;
 
@@ -32,15 +32,13 @@ pub(crate) async fn cancel(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = call_id(&path)?;
-    let act = async {
-        let ordered = app.store.call_cancel(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)?;
-        if !ordered.done {
-            return Err(ApiError::not_cancellable(&ordered.status));
-        }
-        Ok(answer(id, &ordered.status))
+    let act = async |key: Option<&OrderKey>| {
+        let ordered =
+            app.store.call_cancel(&caller.0, id, key).await?.ok_or_else(ApiError::call_not_found)?;
+        if ordered.done { Ok(()) } else { Err(ApiError::not_cancellable(&ordered.status)) }
     };
-    let route = (&request, "POST /api/calls/{id}/cancel");
-    Ok(HttpResponse::Ok().json(once(&app.store, &caller.0, route, path.as_bytes(), act).await?))
+    let once = Once { request: &request, route: "POST /api/calls/{id}/cancel", payload: path.as_bytes() };
+    Ok(HttpResponse::Ok().json(once.ordered(&app.store, &caller.0, answer(id, "CANCELLED"), act).await?))
 }
 
 #[derive(Deserialize, Default)]
@@ -63,14 +61,15 @@ pub(crate) async fn reprocess(
     } else {
         serde_json::from_slice(&body).map_err(|e| ApiError::validation("body", e.to_string()))?
     };
-    let act = async {
+    let act = async |key: Option<&OrderKey>| {
         refuse_when_throttled(&app, &caller.0)?;
-        let status = app.store.call_reset(&caller.0, id, wish.force_paid).await?;
-        Ok(answer(id, &status.ok_or_else(ApiError::call_not_found)?))
+        let status = app.store.call_reset(&caller.0, id, wish.force_paid, key).await?;
+        status.map(|_queued| ()).ok_or_else(ApiError::call_not_found)
     };
-    let route = (&request, "POST /api/calls/{id}/reprocess");
     let payload = format!("{id} {}", wish.force_paid);
-    Ok(HttpResponse::Accepted().json(once(&app.store, &caller.0, route, payload.as_bytes(), act).await?))
+    let once =
+        Once { request: &request, route: "POST /api/calls/{id}/reprocess", payload: payload.as_bytes() };
+    Ok(HttpResponse::Accepted().json(once.ordered(&app.store, &caller.0, answer(id, "QUEUED"), act).await?))
 }
 
 /// POST /api/calls/{id}/reanalyze
@@ -81,9 +80,9 @@ pub(crate) async fn reanalyze(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = call_id(&path)?;
-    let act = async {
+    let act = async |key: Option<&OrderKey>| {
         refuse_when_throttled(&app, &caller.0)?;
-        match app.store.call_reanalyze(&caller.0, id).await?.ok_or_else(ApiError::call_not_found)? {
+        match app.store.call_reanalyze(&caller.0, id, key).await?.ok_or_else(ApiError::call_not_found)? {
             Reanalysis::NotReady { status } => Err(ApiError::call_not_completed(&status, None)),
             Reanalysis::Begun(hint) => {
                 let announcer = app.announcer.clone();
@@ -91,12 +90,13 @@ pub(crate) async fn reanalyze(
                 tokio::spawn(async move {
                     announcer.announce(&[hint], None).await;
                 });
-                Ok(answer(id, "ANALYZING"))
+                Ok(())
             }
         }
     };
-    let route = (&request, "POST /api/calls/{id}/reanalyze");
-    Ok(HttpResponse::Accepted().json(once(&app.store, &caller.0, route, path.as_bytes(), act).await?))
+    let once = Once { request: &request, route: "POST /api/calls/{id}/reanalyze", payload: path.as_bytes() };
+    Ok(HttpResponse::Accepted()
+        .json(once.ordered(&app.store, &caller.0, answer(id, "ANALYZING"), act).await?))
 }
 
 /// Work that can wait is the first that is refused while an operator limits what is taken in.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use scryon_domain::ids::CallId;
-use scryon_store::{KeyState, Owner, Store};
+use scryon_store::{CompletedKey, KeyState, OrderKey, Owner, Store};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -71,26 +71,72 @@ pub(crate) async fn begin(
     }
 }
 
-/// Carries a small request out once for each key. `payload`: what a repetition has to be equal in.
-pub(crate) async fn once(
-    store: &Store,
-    owner: &Owner,
-    (request, route): (&HttpRequest, &'static str),
-    payload: &[u8],
-    act: impl Future<Output = Result<Value, ApiError>>,
-) -> Result<Value, ApiError> {
-    let Some(key) = key_of(request)? else { return act.await };
-    let asked = Sha256::digest(payload).to_vec();
-    // The id only tells this holder from others.
-    match begin(store, owner, route, key, CallId::new()).await? {
-        Key::Done { fingerprint, response } if fingerprint == asked => Ok(response),
-        Key::Done { .. } => Err(ApiError::idempotency_mismatch()),
-        Key::Ours(hold) => {
-            let response = act.await?;
-            hold.complete(&asked, &response).await;
-            Ok(response)
+/// A small request with what its repetition gets.
+pub(crate) struct Once<'a> {
+    pub(crate) request: &'a HttpRequest,
+    pub(crate) route: &'static str,
+    /// What a repetition has to be equal in.
+    pub(crate) payload: &'a [u8],
+}
+
+impl Once<'_> {
+    /// Carries an order to a call out once for each key; `response` is what a success gives. `act` hands the key to
+    /// the statement that acts, which completes it: where the statement's answer is lost, or this program dies behind
+    /// it, a repetition gets the answer and orders nothing again.
+    pub(crate) async fn ordered(
+        self,
+        store: &Store,
+        owner: &Owner,
+        response: Value,
+        act: impl AsyncFnOnce(Option<&OrderKey>) -> Result<(), ApiError>,
+    ) -> Result<Value, ApiError> {
+        match self.asked(store, owner).await? {
+            Asked::Without => act(None).await.map(|()| response),
+            Asked::Done(response) => Ok(response),
+            Asked::Ours(hold, fingerprint) => {
+                let completed = hold.completed(response.clone());
+                act(Some(&OrderKey { held: hold.call_id, fingerprint, completed })).await?;
+                hold.keep();
+                Ok(response)
+            }
         }
     }
+
+    /// Carries out what may be done twice if need be: its answer is kept by a statement of its own.
+    pub(crate) async fn carried_out(
+        self,
+        store: &Store,
+        owner: &Owner,
+        act: impl Future<Output = Result<Value, ApiError>>,
+    ) -> Result<Value, ApiError> {
+        match self.asked(store, owner).await? {
+            Asked::Without => act.await,
+            Asked::Done(response) => Ok(response),
+            Asked::Ours(hold, fingerprint) => {
+                let response = act.await?;
+                hold.complete(&fingerprint, &response).await;
+                Ok(response)
+            }
+        }
+    }
+
+    async fn asked(&self, store: &Store, owner: &Owner) -> Result<Asked, ApiError> {
+        let Some(key) = key_of(self.request)? else { return Ok(Asked::Without) };
+        let asked = Sha256::digest(self.payload).to_vec();
+        // The id only tells this holder from others.
+        match begin(store, owner, self.route, key, CallId::new()).await? {
+            Key::Done { fingerprint, response } if fingerprint == asked => Ok(Asked::Done(response)),
+            Key::Done { .. } => Err(ApiError::idempotency_mismatch()),
+            Key::Ours(hold) => Ok(Asked::Ours(hold, asked)),
+        }
+    }
+}
+
+enum Asked {
+    /// The client sent no key.
+    Without,
+    Done(Value),
+    Ours(Box<Hold>, Vec<u8>),
 }
 
 impl Hold {
@@ -125,9 +171,9 @@ impl Hold {
         &self.key
     }
 
-    /// The key as the call's insert completes it.
-    pub(crate) fn completed(&self, response: Value) -> scryon_store::CompletedKey {
-        scryon_store::CompletedKey { route: self.route, key: self.key.clone(), response }
+    /// The key as the statement that acts completes it.
+    pub(crate) fn completed(&self, response: Value) -> CompletedKey {
+        CompletedKey { route: self.route, key: self.key.clone(), response }
     }
 
     /// The request was carried out, and this is what it gets again.

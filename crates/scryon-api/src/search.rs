@@ -14,7 +14,7 @@ pub(crate) use self::meaning::Meaning;
 use crate::App;
 use crate::calls::ListItem;
 use crate::error::ApiError;
-use crate::idempotency::once;
+use crate::idempotency::Once;
 use crate::identity::Caller;
 
 const SIZE: i64 = 20;
@@ -86,8 +86,8 @@ pub(crate) async fn backfill(
         let queued = app.store.search_again(&caller.0).await?;
         Ok(json!({"queued": queued, "embeddingEnabled": app.meaning.is_some()}))
     };
-    let route = (&request, "POST /api/calls/search/backfill");
-    Ok(HttpResponse::Accepted().json(once(&app.store, &caller.0, route, b"", act).await?))
+    let once = Once { request: &request, route: "POST /api/calls/search/backfill", payload: b"" };
+    Ok(HttpResponse::Accepted().json(once.carried_out(&app.store, &caller.0, act).await?))
 }
 
 /// GET /api/calls/search/status

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::calls::Owner;
 use crate::claim::{ANNOUNCE_AGAIN, next_hint};
 use crate::db::{Statement, Store, StoreError};
+use crate::idempotency::{OrderKey, order};
 use crate::lease::word;
 
 /// How an order to a call ended.
@@ -105,12 +106,24 @@ struct CountRow {
     n: i32,
 }
 
+const CANCEL: &str = "select status, done, case when done and $5 is not null
+     then order_kept($2, $4, $5, $6, $7, $8) end as kept from call_cancel($1, $2, $3)";
+const RESET: &str = "select status, true as done, case when $5 is not null
+     then order_kept($2, $4, $5, $6, $7, $8) end as kept from call_reset($1, $2, $3, $9)";
+const REANALYZE: &str = "select status, ready, run_no, lane, case when ready and $5 is not null
+     then order_kept($2, $4, $5, $6, $7, $8) end as kept from call_reanalyze($1, $2, $3, $9)";
+
+/// Orders to a call. Each completes its Idempotency-Key in the statement that acts: where its answer is lost, both
+/// were done or neither. One whose key was taken over by another request acts no more and is `Unavailable`.
 impl Store {
     /// Ends the work on the owner's call. `None`: no such call.
-    pub async fn call_cancel(&self, owner: &Owner, id: CallId) -> Result<Option<Ordered>, StoreError> {
-        let sql = "select status, done from call_cancel($1, $2, $3)";
-        let statement = Statement::new(sql).bind(&owner.tenant_id).bind(owner.user_id).bind(id);
-        let row: Option<OrderedRow> = self.row(statement).await?;
+    pub async fn call_cancel(
+        &self,
+        owner: &Owner,
+        id: CallId,
+        key: Option<&OrderKey>,
+    ) -> Result<Option<Ordered>, StoreError> {
+        let row: Option<OrderedRow> = self.row(order(CANCEL, owner, id, key)).await?;
         Ok(row.map(|r| Ordered { status: r.status, done: r.done }))
     }
 
@@ -121,18 +134,20 @@ impl Store {
         owner: &Owner,
         id: CallId,
         force: bool,
+        key: Option<&OrderKey>,
     ) -> Result<Option<String>, StoreError> {
-        let sql = "select status, true as done from call_reset($1, $2, $3, $4)";
-        let statement = Statement::new(sql).bind(&owner.tenant_id).bind(owner.user_id).bind(id).bind(force);
-        let row: Option<OrderedRow> = self.row(statement).await?;
+        let row: Option<OrderedRow> = self.row(order(RESET, owner, id, key).bind(force)).await?;
         Ok(row.map(|r| r.status))
     }
 
     /// Analyses the owner's call again from its stored transcript. `None`: no such call.
-    pub async fn call_reanalyze(&self, owner: &Owner, id: CallId) -> Result<Option<Reanalysis>, StoreError> {
-        let sql = "select status, ready, run_no, lane from call_reanalyze($1, $2, $3, $4)";
-        let statement =
-            Statement::new(sql).bind(&owner.tenant_id).bind(owner.user_id).bind(id).bind(ANNOUNCE_AGAIN);
+    pub async fn call_reanalyze(
+        &self,
+        owner: &Owner,
+        id: CallId,
+        key: Option<&OrderKey>,
+    ) -> Result<Option<Reanalysis>, StoreError> {
+        let statement = order(REANALYZE, owner, id, key).bind(ANNOUNCE_AGAIN);
         let Some(row) = self.row::<ReanalysisRow>(statement).await? else { return Ok(None) };
         if !row.ready {
             return Ok(Some(Reanalysis::NotReady { status: row.status }));
@@ -140,7 +155,9 @@ impl Store {
         let place = (StageKind::Analysis, word(&row.lane)?, owner.tenant_id.clone());
         Ok(Some(Reanalysis::Begun(next_hint(id, row.run_no, place))))
     }
+}
 
+impl Store {
     /// The log of the owner's call after line `after`, oldest first.
     pub async fn call_events(
         &self,

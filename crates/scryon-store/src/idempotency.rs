@@ -7,8 +7,8 @@ use scryon_domain::ids::CallId;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::calls::Owner;
-use crate::db::{Statement, Store, StoreError};
+use crate::calls::{CompletedKey, Owner};
+use crate::db::{Bind, Statement, Store, StoreError};
 
 /// A holder that stopped extending its hold for this long counts as dead; its key is taken over.
 pub const KEY_HOLD: Duration = Duration::from_secs(30);
@@ -24,6 +24,30 @@ pub enum KeyState {
     InFlight,
     /// It was carried out: the stored answer, if the payload is the same.
     Done { call_id: CallId, fingerprint: Vec<u8>, response: Value },
+}
+
+/// The idempotency row that an order to a call completes in the statement that carries it out.
+#[derive(Debug, Clone)]
+pub struct OrderKey {
+    /// The hold under which the key was begun.
+    pub held: CallId,
+    /// What a repetition has to be equal in.
+    pub fingerprint: Vec<u8>,
+    pub completed: CompletedKey,
+}
+
+/// An order's statement with `$1` tenant, `$2` user, `$3` call and, for `order_kept`, `$4` to `$8`: what is the
+/// order's own is bound from `$9` on.
+pub(crate) fn order(sql: &'static str, owner: &Owner, id: CallId, key: Option<&OrderKey>) -> Statement {
+    Statement::new(sql)
+        .bind(&owner.tenant_id)
+        .bind(owner.user_id)
+        .bind(id)
+        .bind(key.map(|k| k.completed.route))
+        .bind(key.map(|k| k.completed.key.as_str()))
+        .bind(Bind::Uuid(key.map(|k| k.held.0)))
+        .bind(Bind::Bytes(key.map(|k| k.fingerprint.clone())))
+        .bind(Bind::Json(key.map(|k| k.completed.response.clone())))
 }
 
 #[derive(diesel::QueryableByName)]
@@ -100,8 +124,8 @@ impl Store {
         self.execute(statement).await.map(|_| ())
     }
 
-    /// Keeps the answer of a request that was carried out by other statements than this. (An upload keeps its
-    /// answer in the statement that writes the call.)
+    /// Keeps the answer of a request that was carried out by other statements than this. (Uploads and orders to a
+    /// call keep theirs in the statement that acts.)
     pub async fn key_complete(
         &self,
         owner: &Owner,

@@ -229,6 +229,11 @@ async fn carry(client: TcpStream, server: String, orders: watch::Receiver<Orders
     counts.open.fetch_add(1, Ordering::SeqCst);
     let mut ended = orders.clone();
     let ending = tokio::select! {
+        // First, so that nothing of what was held back passes where a wire is ended and healed at once.
+        biased;
+        order = ended.wait_for(|orders| orders.generation > generation) => {
+            order.map_or(Ending::Reset, |orders| orders.ending)
+        }
         // Both directions came to their own end, or one broke.
         passed = async {
             tokio::try_join!(
@@ -236,9 +241,6 @@ async fn carry(client: TcpStream, server: String, orders: watch::Receiver<Orders
                 pump(&server, &client, Way::ToClient, orders.clone(), &counts),
             )
         } => if passed.is_ok() { Ending::Cut } else { Ending::Reset },
-        order = ended.wait_for(|orders| orders.generation > generation) => {
-            order.map_or(Ending::Reset, |orders| orders.ending)
-        }
     };
     if ending == Ending::Reset {
         reset(&client);

@@ -18,7 +18,7 @@ use tracing::warn;
 use self::form::Form;
 use crate::App;
 use crate::error::ApiError;
-use crate::idempotency::once;
+use crate::idempotency::Once;
 use crate::identity::Caller;
 
 /// What the feature needs while it is on.
@@ -117,8 +117,8 @@ pub(crate) async fn create(
         let best = voice.best(form.samples).await?;
         enrol::enrol(app.clone(), caller.0.clone(), best, count).await
     };
-    let route = (&request, "POST /api/users/me/voice-profile");
-    let view = once(&app.store, &caller.0, route, &fingerprint, act).await?;
+    let once = Once { request: &request, route: "POST /api/users/me/voice-profile", payload: &fingerprint };
+    let view = once.carried_out(&app.store, &caller.0, act).await?;
     Ok(if view["status"] == "ACTIVE" {
         HttpResponse::Created().json(view)
     } else {
