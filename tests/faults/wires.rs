@@ -324,6 +324,35 @@ async fn a_commit_whose_answer_is_lost_keeps_its_key_and_its_recording() {
     app.finish().await;
 }
 
+/// Only other processes can find a process dead: one whose beats do not arrive, and whose deliveries come back to it,
+/// overtakes nothing of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_beats_do_not_arrive_goes_on_with_what_it_does() {
+    let app = wired(TestOptions::default()).await;
+    app.simulator.fail_next("transcribe", 1, Fault::Hold);
+    let id = app.client.upload(unique_wav()).await;
+    eventually("the request to be held", || async { (app.simulator.held() == 1).then_some(()) }).await;
+    let operator = app.database.client().await;
+    operator.batch_execute("begin; lock table worker_heartbeats in exclusive mode").await.unwrap();
+    let alive = "select count(*) from worker_heartbeats where beat_at > now() - interval '3 seconds'";
+    eventually("silence", || async { (app.database.number(alive).await == 0).then_some(()) }).await;
+    app.wires().broker.reset();
+    let claimed = "select count(*) from pg_stat_activity where query like '%s.hint_id = $2%'
+         and query_start > now() - interval '1 second'";
+    eventually("the delivery to come back", || async {
+        (app.database.number(claimed).await > 0).then_some(())
+    })
+    .await;
+    // For two more looks.
+    elapse(Duration::from_secs(1)).await;
+    operator.batch_execute("commit").await.unwrap();
+    app.simulator.release();
+    app.client.finished(id).await;
+    nothing_was_begun_twice(&app).await;
+    bought_once_each(&app, 1);
+    app.finish().await;
+}
+
 /// Connections to both servers break under load, again and again, at any byte.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_break_at_any_byte_cost_no_call() {

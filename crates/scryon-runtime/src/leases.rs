@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use scryon_domain::ids::{JobId, LeaseToken};
+use scryon_domain::ids::{CallId, JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
 use scryon_store::{HeldLease, JobClaim, JobSettlement, Lease, OutputObject, Store};
 use serde_json::{Map, Value};
@@ -92,6 +92,12 @@ impl Leases {
         self.lock().entries.len()
     }
 
+    /// Whether this process works on a stage of a run.
+    pub fn works_on(&self, call_id: CallId, (run_no, stage): (i32, StageKind)) -> bool {
+        let same = |held: HeldLease| (held.call_id, held.run_no, held.stage) == (call_id, run_no, stage);
+        self.lock().entries.values().any(|entry| same(entry.held))
+    }
+
     /// Counts a delivery that waits for its claim.
     pub fn unclaimed(&self, queue: &str, change: i64) {
         *self.lock().unclaimed.entry(queue.to_owned()).or_default() += change;
@@ -130,30 +136,40 @@ impl Leases {
         }
     }
 
-    /// Beats and renews until `stop`; then takes this process off the list.
+    /// Beats and renews until `stop`; then takes this process off the list. Neither waits for the other: while renewals
+    /// stand in line for rows that somebody else holds, this process is not taken for dead.
     pub async fn keep(&self, store: Store, process: Process, stop: CancellationToken) {
-        let Process { owner, program, stages } = process;
-        let mut beat = tokio::time::interval(BEAT);
-        let mut renew = tokio::time::interval(RENEW);
-        for timer in [&mut beat, &mut renew] {
-            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        }
-        loop {
-            tokio::select! {
-                _ = beat.tick() => {
-                    let sent = store.beat(&owner, (program, env!("CARGO_PKG_VERSION")), &stages, self.unclaimed_json()).await;
-                    if let Err(error) = sent {
-                        debug!(error = %error, "failed to send a heartbeat");
-                    }
-                }
-                _ = renew.tick() => self.renew(&store, &owner).await,
-                () = stop.cancelled() => break,
+        let beating = async {
+            let mut timer = timer(BEAT);
+            while stop.run_until_cancelled(timer.tick()).await.is_some() {
+                self.beat(&store, &process).await;
             }
-        }
-        if let Err(error) = store.beat_stop(&owner).await {
+        };
+        let renewing = async {
+            let mut timer = timer(RENEW);
+            while stop.run_until_cancelled(timer.tick()).await.is_some() {
+                self.renew(&store, &process.owner).await;
+            }
+        };
+        tokio::join!(beating, renewing);
+        if let Err(error) = store.beat_stop(&process.owner).await {
             debug!(error = %error, "failed to sign off; redelivered work waits for the silence of this process");
         }
     }
+
+    async fn beat(&self, store: &Store, process: &Process) {
+        let Process { owner, program, stages } = process;
+        let program = (*program, env!("CARGO_PKG_VERSION"));
+        if let Err(error) = store.beat(owner, program, stages, self.unclaimed_json()).await {
+            debug!(error = %error, "failed to send a heartbeat");
+        }
+    }
+}
+
+fn timer(pause: Duration) -> tokio::time::Interval {
+    let mut timer = tokio::time::interval(pause);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    timer
 }
 
 impl LeaseGuard {

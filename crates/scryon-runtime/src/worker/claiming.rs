@@ -136,6 +136,10 @@ impl Shared {
 
     async fn claim_once(&self, hint: &Hint, claimant: &Claimant) -> Result<ClaimOnce, StoreError> {
         let held = self.held_by(hint, claimant).await?;
+        // By this very process, whose beats perhaps do not get through: only others can tell that it is dead.
+        if held.is_some_and(|held| self.leases.works_on(hint.call_id, held)) {
+            return Ok(ClaimOnce::HeldByIt);
+        }
         let (run_no, stage) = held.map_or((hint.run_no, hint.stage), |(run, stage)| (Some(run), stage));
         let once = match run_no {
             Some(run_no) => self.stage_once(hint, claimant, run_no, stage).await?,
