@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -29,6 +30,10 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Folders whose own entry is on the disk.
     known: Mutex<HashSet<PathBuf>>,
+    /// Least time between two syncs where they follow each other; see [`Queue::rest`].
+    pace: Duration,
+    /// Nobody is ever woken by it: it lets go of the queue while the pace is waited for.
+    pause: Condvar,
 }
 
 #[derive(Default)]
@@ -36,6 +41,19 @@ struct Queue {
     waiting: Vec<Waiting>,
     /// Somebody syncs, and goes on until nobody waits.
     served: bool,
+    /// When the last two syncs began, the last one first.
+    began: [Option<Instant>; 2],
+}
+
+impl Queue {
+    /// What is left of the pace. There is none where syncs are few: below two in two paces a writer is synced at once.
+    /// Where there are more, each would serve one or two, and all of them together take a tenth of the machine.
+    fn rest(&self, pace: Duration, now: Instant) -> Option<Duration> {
+        let [Some(last), Some(before)] = self.began else { return None };
+        let busy = now.saturating_duration_since(before) < pace * 2;
+        let rest = (last + pace).saturating_duration_since(now);
+        (busy && !rest.is_zero()).then_some(rest)
+    }
 }
 
 struct Waiting {
@@ -48,8 +66,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Durable {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { shared: Arc::new(Shared { root, queue: Mutex::default(), known: Mutex::default() }) }
+    pub(crate) fn new(root: PathBuf, pace: Duration) -> Self {
+        let (queue, known, pause) = (Mutex::default(), Mutex::default(), Condvar::new());
+        Self { shared: Arc::new(Shared { root, queue, known, pace, pause }) }
+    }
+
+    /// The same with another pace.
+    pub(crate) fn paced(&self, pace: Duration) -> Self {
+        Self::new(self.shared.root.clone(), pace)
     }
 
     /// Puts files that were written, and their names, on the disk, then says so. On a thread that may block: whoever
@@ -61,12 +85,18 @@ impl Durable {
             return;
         }
         loop {
+            let now = Instant::now();
+            if let Some(rest) = queue.rest(self.shared.pace, now).filter(|_| !queue.waiting.is_empty()) {
+                let paused = self.shared.pause.wait_timeout_while(queue, rest, |_| true);
+                queue = paused.unwrap_or_else(PoisonError::into_inner).0;
+            }
             let together = std::mem::take(&mut queue.waiting);
             // Seen under the same lock that a newcomer takes: nobody can wait unserved.
             if together.is_empty() {
                 queue.served = false;
                 return;
             }
+            queue.began = [Some(Instant::now()), queue.began[0]];
             drop(queue);
             self.shared.sync(together);
             queue = lock(&self.shared.queue);
@@ -123,8 +153,6 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::task::spawn_blocking;
 
     use super::*;
@@ -139,7 +167,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn alone_and_in_a_group_every_writer_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let durable = Durable::new(dir.path().to_owned());
+        let durable = Durable::new(dir.path().to_owned(), Duration::ZERO);
         let file = |n: usize| {
             let path = dir.path().join(format!("calls/{n}/a"));
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -162,10 +190,50 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(60), over).await.expect("the next writer has to sync");
     }
 
+    #[test]
+    fn a_pace_is_kept_where_syncs_follow_each_other() {
+        let pace = Duration::from_millis(50);
+        let start = Instant::now();
+        let after = |ms: [u64; 2]| Queue {
+            began: ms.map(|ms| Some(start + Duration::from_millis(ms))),
+            ..Queue::default()
+        };
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(Queue::default().rest(pace, start), None, "the first");
+        let second = Queue { began: [Some(start), None], ..Queue::default() };
+        assert_eq!(second.rest(pace, at(1)), None, "the second");
+        assert_eq!(after([30, 0]).rest(pace, at(40)), Some(Duration::from_millis(40)), "two just now");
+        assert_eq!(after([30, 0]).rest(pace, at(80)), None, "the pace is over");
+        assert_eq!(after([100, 0]).rest(pace, at(100)), None, "two in two paces at most");
+        assert_eq!(after([30, 0]).rest(Duration::ZERO, at(30)), None, "none is ordered");
+    }
+
+    /// Waiting for the pace, a writer lets others come, and serves them.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn those_who_come_within_the_pace_share_one_sync() {
+        let dir = tempfile::tempdir().unwrap();
+        let durable = Durable::new(dir.path().to_owned(), Duration::from_secs(2));
+        let file = |n: usize| {
+            let path = dir.path().join(n.to_string());
+            std::fs::write(&path, b"x").unwrap();
+            path
+        };
+        settle(&durable, vec![file(0)]).await.unwrap();
+        settle(&durable, vec![file(1)]).await.unwrap();
+        let second = lock(&durable.shared.queue).began[0].unwrap();
+        let all: Vec<_> = (2..22).map(|n| settle(&durable, vec![file(n)])).collect();
+        for result in futures_util::future::join_all(all).await {
+            result.unwrap();
+        }
+        let [last, before] = lock(&durable.shared.queue).began;
+        assert_eq!(before, Some(second), "one sync for twenty");
+        assert!(last.unwrap() >= second + Duration::from_secs(2));
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_writer_that_gives_up_leaves_nobody_waiting() {
         let dir = tempfile::tempdir().unwrap();
-        let durable = Durable::new(dir.path().to_owned());
+        let durable = Durable::new(dir.path().to_owned(), Duration::ZERO);
         let path = dir.path().join("a");
         std::fs::write(&path, b"x").unwrap();
         let (done, gone) = oneshot::channel();

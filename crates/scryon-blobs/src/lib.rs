@@ -100,7 +100,7 @@ impl Blobs {
                 let root = std::fs::canonicalize(&settings.local_path)?;
                 // Its own fsync is one for each file and folder: `Durable` makes one serve many.
                 let store = LocalFileSystem::new_with_prefix(&root)?.with_automatic_cleanup(true);
-                let durable = settings.local_fsync.then(|| Durable::new(root.clone()));
+                let durable = settings.local_fsync.then(|| Durable::new(root.clone(), Duration::ZERO));
                 Ok(Self {
                     store: Arc::new(store),
                     local_root: Some(root),
@@ -129,6 +129,14 @@ impl Blobs {
                 })
             }
         }
+    }
+
+    /// With at least so much time between two visits to the disk of a local store, where they follow each other: those
+    /// who write in the meantime share one.
+    #[must_use]
+    pub fn paced(mut self, pace: Duration) -> Self {
+        self.durable = self.durable.map(|durable| durable.paced(pace));
+        self
     }
 
     /// Writes a whole document; an object with the same key is replaced.

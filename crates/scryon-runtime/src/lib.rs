@@ -28,3 +28,8 @@ pub use shell::{Context, Program, ProgramError, StoreLimits};
 pub use stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErrorKind, completed};
 pub use switches::{Switched, Switches};
 pub use worker::{Worker, WorkerParts};
+
+/// Of every program. Small pieces are what programs allocate, of which glibc's takes a tenth of a worker's time more
+/// (docs/adr/0037-an-allocator-for-small-pieces.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

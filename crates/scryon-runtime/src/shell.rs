@@ -39,12 +39,15 @@ pub struct Program {
     pub limits: StoreLimits,
 }
 
-/// How patient a program is with Postgres.
+/// How patient a program is with Postgres, and how hurried with the disk.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreLimits {
     pub pool_wait: Duration,
     pub statement_timeout: Duration,
     pub lock_timeout: Option<Duration>,
+    /// Least time between two visits to the disk of local storage where they follow each other; see
+    /// [`Blobs::paced`].
+    pub disk_pace: Duration,
 }
 
 impl StoreLimits {
@@ -53,18 +56,22 @@ impl StoreLimits {
         pool_wait: Duration::from_millis(250),
         statement_timeout: Duration::from_secs(5),
         lock_timeout: None,
+        // A client waits for its 202.
+        disk_pace: Duration::from_millis(10),
     };
     /// An operator's open transaction makes a worker retry, at no try.
     pub const WORKER: Self = Self {
         pool_wait: Duration::from_secs(2),
         statement_timeout: Duration::from_secs(5),
         lock_timeout: Some(Duration::from_millis(300)),
+        disk_pace: Duration::from_millis(50),
     };
     /// Batches take longer than single rows.
     pub const SWEEPER: Self = Self {
         pool_wait: Duration::from_secs(2),
         statement_timeout: Duration::from_secs(10),
         lock_timeout: Some(Duration::from_millis(300)),
+        disk_pace: Duration::from_millis(50),
     };
 }
 
@@ -209,7 +216,7 @@ impl Context {
         stop: CancellationToken,
     ) -> Result<Option<Self>, ProgramError> {
         let store = Store::new(&store_settings(&program, &config))?;
-        let blobs = Blobs::open(&config.storage)?;
+        let blobs = Blobs::open(&config.storage)?.paced(program.limits.disk_pace);
         let Some(now) = wait_for_schema(&store, &stop).await? else { return Ok(None) };
         let (registry, metrics) = scryon_metrics::program_registry(program.name, env!("CARGO_PKG_VERSION"))?;
         let epoch = epoch::follow(&store, now, &stop);
