@@ -8,7 +8,7 @@ begin
         where k.user_id = a_user and k.route = a_route and k.key = a_key and k.call_id = a_hold and k.state = 'OPEN';
     if not found then
         raise exception 'the Idempotency-Key of an order is not held any more; nothing was done'
-            using errcode = 'object_not_in_prerequisite_state';
+            using errcode = 'check_violation', constraint = 'order_key_held';
     end if;
     return true;
 end $$;

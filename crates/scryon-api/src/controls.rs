@@ -37,7 +37,8 @@ pub(crate) async fn cancel(
             app.store.call_cancel(&caller.0, id, key).await?.ok_or_else(ApiError::call_not_found)?;
         if ordered.done { Ok(()) } else { Err(ApiError::not_cancellable(&ordered.status)) }
     };
-    let once = Once { request: &request, route: "POST /api/calls/{id}/cancel", payload: path.as_bytes() };
+    let payload = id.to_string();
+    let once = Once { request: &request, route: "POST /api/calls/{id}/cancel", payload: payload.as_bytes() };
     Ok(HttpResponse::Ok().json(once.ordered(&app.store, &caller.0, answer(id, "CANCELLED"), act).await?))
 }
 
@@ -94,7 +95,9 @@ pub(crate) async fn reanalyze(
             }
         }
     };
-    let once = Once { request: &request, route: "POST /api/calls/{id}/reanalyze", payload: path.as_bytes() };
+    let payload = id.to_string();
+    let once =
+        Once { request: &request, route: "POST /api/calls/{id}/reanalyze", payload: payload.as_bytes() };
     Ok(HttpResponse::Accepted()
         .json(once.ordered(&app.store, &caller.0, answer(id, "ANALYZING"), act).await?))
 }

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use scryon_blobs::BlobError;
-use scryon_store::StoreError;
+use scryon_store::{ORDER_KEY_HELD, StoreError};
 use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 
@@ -217,6 +217,13 @@ impl ApiError {
         error
     }
 
+    /// 503: what was asked for was perhaps done; its answer was lost.
+    pub(crate) fn in_doubt() -> Self {
+        let message = "An answer was lost inside the service: what was asked for was perhaps done. Look first, or repeat it \
+             under the same Idempotency-Key, which does nothing twice.";
+        Self { message: message.into(), ..Self::unavailable() }
+    }
+
     /// 500.
     pub(crate) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
@@ -275,8 +282,9 @@ impl From<StoreError> for ApiError {
         match &error {
             StoreError::Unavailable { .. } => {
                 warn!(error = %error, "Postgres did not answer a request");
-                Self::unavailable()
+                if error.outcome_is_unknown() { Self::in_doubt() } else { Self::unavailable() }
             }
+            StoreError::Constraint { constraint } if constraint == ORDER_KEY_HELD => Self::in_flight(),
             StoreError::Constraint { .. } | StoreError::Row { .. } | StoreError::Schema { .. } => {
                 error!(error = %error, "a statement and its rows did not fit");
                 Self::internal()

@@ -61,12 +61,23 @@ pub(crate) async fn begin(
     call_id: CallId,
 ) -> Result<Key, ApiError> {
     let asked = Instant::now();
+    // From here on: where the answer is lost, or the client goes while it is waited for, the key is perhaps ours.
+    let hold = Hold::new(store, owner, route, key, call_id);
     loop {
-        match store.key_begin(owner, route, &key, call_id).await? {
-            KeyState::Ours => return Ok(Key::Ours(Box::new(Hold::start(store, owner, route, key, call_id)))),
-            KeyState::Done { fingerprint, response, .. } => return Ok(Key::Done { fingerprint, response }),
+        match store.key_begin(owner, route, &hold.key, call_id).await? {
+            KeyState::Ours => {
+                hold.extend();
+                return Ok(Key::Ours(Box::new(hold)));
+            }
+            KeyState::Done { fingerprint, response, .. } => {
+                hold.keep();
+                return Ok(Key::Done { fingerprint, response });
+            }
             KeyState::InFlight if asked.elapsed() < TWIN => tokio::time::sleep(LOOK).await,
-            KeyState::InFlight => return Err(ApiError::in_flight().closing()),
+            KeyState::InFlight => {
+                hold.keep();
+                return Err(ApiError::in_flight().closing());
+            }
         }
     }
 }
@@ -102,7 +113,8 @@ impl Once<'_> {
         }
     }
 
-    /// Carries out what may be done twice if need be: its answer is kept by a statement of its own.
+    /// Carries out what may be done twice where an answer is lost (another voice profile takes the place of the
+    /// first): its answer is kept by a statement of its own.
     pub(crate) async fn carried_out(
         self,
         store: &Store,
@@ -140,18 +152,15 @@ enum Asked {
 }
 
 impl Hold {
-    fn start(store: &Store, owner: &Owner, route: &'static str, key: String, call_id: CallId) -> Self {
-        let ended = CancellationToken::new();
-        let hold = Self {
-            store: store.clone(),
-            owner: owner.clone(),
-            route,
-            key,
-            call_id,
-            ended: ended.clone(),
-            kept: false,
-        };
-        let (store, owner, key) = (hold.store.clone(), hold.owner.clone(), hold.key.clone());
+    fn new(store: &Store, owner: &Owner, route: &'static str, key: String, call_id: CallId) -> Self {
+        let (store, owner, ended) = (store.clone(), owner.clone(), CancellationToken::new());
+        Self { store, owner, route, key, call_id, ended, kept: false }
+    }
+
+    /// Keeps it from being taken over until it ends.
+    fn extend(&self) {
+        let (store, owner, route) = (self.store.clone(), self.owner.clone(), self.route);
+        let (key, call_id, ended) = (self.key.clone(), self.call_id, self.ended.clone());
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -163,7 +172,6 @@ impl Hold {
                 }
             }
         });
-        hold
     }
 
     /// The key itself.

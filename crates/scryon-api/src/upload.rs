@@ -452,7 +452,7 @@ async fn store_call(
             if let Some(hold) = hold {
                 hold.keep();
             }
-            return Err(ApiError::unavailable());
+            return Err(ApiError::in_doubt());
         }
         discard(app, keys).await;
         return Err(refused.map_or_else(ApiError::in_flight, Into::into));

@@ -13,7 +13,7 @@ pub const PROGRAM: Program = Program {
     name: "scryon-dev",
     about: "API, workers and sweeper in one process",
     admin_port: 9100,
-    limits: StoreLimits::WORKER,
+    limits: StoreLimits { disk_pace: StoreLimits::API.disk_pace, ..StoreLimits::WORKER },
 };
 
 /// The stages of all workers.

@@ -92,10 +92,10 @@ impl Leases {
         self.lock().entries.len()
     }
 
-    /// Whether this process works on a stage of a run.
+    /// Whether this process works on a stage of a run, as far as it knows.
     pub fn works_on(&self, call_id: CallId, (run_no, stage): (i32, StageKind)) -> bool {
         let same = |held: HeldLease| (held.call_id, held.run_no, held.stage) == (call_id, run_no, stage);
-        self.lock().entries.values().any(|entry| same(entry.held))
+        self.lock().entries.values().any(|entry| same(entry.held) && !entry.lost.is_cancelled())
     }
 
     /// Counts a delivery that waits for its claim.

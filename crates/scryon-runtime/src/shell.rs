@@ -71,7 +71,8 @@ impl StoreLimits {
         pool_wait: Duration::from_secs(2),
         statement_timeout: Duration::from_secs(10),
         lock_timeout: Some(Duration::from_millis(300)),
-        disk_pace: Duration::from_millis(50),
+        // Its batches write one after another.
+        disk_pace: Duration::ZERO,
     };
 }
 

@@ -240,6 +240,8 @@ impl Shared {
             drop(slot);
             match step {
                 Step::GoOn(next, next_slot, announce) => {
+                    // It is renewed, and known to be ours, while a slow broker is waited for.
+                    let _held = self.leases.hold(&next);
                     if !announce.is_empty() {
                         self.announcer.announce(&announce, Some(trace)).await;
                     }

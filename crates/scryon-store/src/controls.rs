@@ -14,6 +14,8 @@ use uuid::Uuid;
 use crate::calls::Owner;
 use crate::claim::{ANNOUNCE_AGAIN, next_hint};
 use crate::db::{Statement, Store, StoreError};
+#[cfg(doc)]
+use crate::idempotency::ORDER_KEY_HELD;
 use crate::idempotency::{OrderKey, order};
 use crate::lease::word;
 
@@ -114,7 +116,7 @@ const REANALYZE: &str = "select status, ready, run_no, lane, case when ready and
      then order_kept($2, $4, $5, $6, $7, $8) end as kept from call_reanalyze($1, $2, $3, $9)";
 
 /// Orders to a call. Each completes its Idempotency-Key in the statement that acts: where its answer is lost, both
-/// were done or neither. One whose key was taken over by another request acts no more and is `Unavailable`.
+/// were done or neither. One whose key was taken over by another request acts no more and breaks [`ORDER_KEY_HELD`].
 impl Store {
     /// Ends the work on the owner's call. `None`: no such call.
     pub async fn call_cancel(

@@ -15,6 +15,9 @@ pub const KEY_HOLD: Duration = Duration::from_secs(30);
 /// How long an answer is kept.
 pub const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
+/// The constraint that an order breaks whose key was taken over meanwhile: nothing was done.
+pub const ORDER_KEY_HELD: &str = "order_key_held";
+
 /// What a key says at the start of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyState {

@@ -49,8 +49,8 @@ const FOUND: &str = "select jsonb_build_object('id', j.id, 'mine', false, 'state
 const TAKE_OVER: &str = "update provider_jobs j set lease_owner = $2, lease_until = now() + $3 * interval '1 second', state = 'sending',
          sends = j.sends + 1, sent_at = now()
      where j.id = $1 and j.live and j.state in ('intent', 'sending', 'unknown')
-       and (coalesce(j.lease_until <= now(), true) or not exists (select 1 from worker_heartbeats h
-            where h.owner = j.lease_owner and h.beat_at > now() - interval '3 seconds'))
+       and (coalesce(j.lease_until <= now(), true) or (j.lease_owner <> $2 and not exists (select 1 from worker_heartbeats h
+            where h.owner = j.lease_owner and h.beat_at > now() - interval '3 seconds')))
      returning 1 as n";
 
 const STORE_ANSWER: &str =

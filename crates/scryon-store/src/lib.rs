@@ -57,7 +57,7 @@ pub use finish::{
 };
 pub use heartbeat::HeldLease;
 pub use holds::{Hold, HoldKind};
-pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState, OrderKey};
+pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState, ORDER_KEY_HELD, OrderKey};
 pub use jobs::{Purchase, RebuyCause};
 pub use keys::{ApiKey, CALLBACK, KeyHolder, KeyUse};
 pub use lease::{

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::{Shared, StageEntry, ending};
 use crate::circuits::circuit_of;
+use crate::leases::LeaseGuard;
 use crate::retry::Patience;
 use crate::slots::Slot;
 
@@ -73,10 +74,12 @@ impl Shared {
             match once {
                 Ok(ClaimOnce::Held { lease, announce, behind }) => {
                     self.deps.crash_point("C7");
+                    // From here on it is renewed, and known to be ours.
+                    let held = self.leases.hold(&lease);
                     if !announce.is_empty() {
                         self.announcer.announce(&announce, Some(trace)).await;
                     }
-                    return self.with_slot_of(lease, hint, slot, behind).await;
+                    return self.with_slot_of((lease, &held), hint, slot, behind).await;
                 }
                 Ok(ClaimOnce::Announce(hints)) if hints.is_empty() => return Claimed::Nothing,
                 Ok(ClaimOnce::Announce(hints)) => return Claimed::Announce(hints),
@@ -113,7 +116,7 @@ impl Shared {
     /// carried into; work there needs its slot. `behind`: the one that was taken for that.
     async fn with_slot_of(
         &self,
-        lease: Box<Lease>,
+        (lease, held): (Box<Lease>, &LeaseGuard),
         hint: &Hint,
         slot: Slot,
         behind: Option<Slot>,
@@ -126,11 +129,9 @@ impl Shared {
             return Claimed::Held(lease, slot);
         }
         let Some(entry) = self.stages.get(&lease.stage) else { return Claimed::Nothing };
-        // It is renewed while it waits.
-        let held = self.leases.hold(&lease);
         tokio::select! {
             Some(slot) = entry.slots.acquire(hint.lane) => Claimed::Held(lease, slot),
-            () = self.stopping.cancelled() => self.hand_back_unbegun(&lease, &held).await,
+            () = self.stopping.cancelled() => self.hand_back_unbegun(&lease, held).await,
         }
     }
 
