@@ -108,8 +108,8 @@ impl BlobWriter {
 
     async fn flush(&mut self) -> Result<(), BlobError> {
         let part = self.buffer.split().freeze();
-        // It began when there were fewer: the rest of its memory goes with this part.
-        if self.buffer.capacity() > share() {
+        // What is left of a buffer keeps all of it: where that is more than a share, it goes with this part.
+        if part.len() + self.buffer.capacity() > 2 * share() {
             self.buffer = BytesMut::new();
         }
         let upload = match &mut self.upload {

@@ -29,7 +29,6 @@ pub use stage::{Stage, StageContext, StageDeps, StageDone, StageError, StageErro
 pub use switches::{Switched, Switches};
 pub use worker::{Worker, WorkerParts};
 
-/// Of every program. Small pieces are what programs allocate, of which glibc's takes a tenth of a worker's time more
+/// For workers to set: small pieces are what they allocate, of which glibc's takes a tenth of their time more
 /// (docs/adr/0037-an-allocator-for-small-pieces.md).
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+pub use tikv_jemallocator::Jemalloc as WorkerAllocator;
