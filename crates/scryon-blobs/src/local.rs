@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use rustix::buffer::spare_capacity;
+use rustix::io::retry_on_intr;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -15,6 +17,8 @@ use crate::durable::{Durable, Settled};
 
 /// Bytes of a stream that are read at once.
 pub(crate) const CHUNK: usize = 128 << 10;
+/// So many more at the end: recordings are often some power of two and a header.
+const REST: usize = 4 << 10;
 
 /// Reads a whole object; `Err(bytes)`: it is larger than `limit`.
 pub(crate) async fn read(path: PathBuf, limit: u64) -> Result<Result<Bytes, u64>, BlobError> {
@@ -47,20 +51,31 @@ pub(crate) async fn stream(
 ) -> Result<(u64, BoxStream<'static, std::io::Result<Bytes>>), BlobError> {
     let (file, bytes) = visit(move || open(&path)).await?;
     // Counted down, so that no visit is needed to learn that the end is reached.
-    let stream = stream::try_unfold((file, bytes), async |(mut file, left)| {
+    let stream = stream::try_unfold((file, bytes), async |(file, left)| {
         if left == 0 {
             return Ok(None);
         }
-        let length = left.min(CHUNK as u64);
-        let (chunk, file) = spawn_blocking(move || {
-            let mut chunk = vec![0; usize::try_from(length).unwrap_or(CHUNK)];
-            file.read_exact(&mut chunk).map(|()| (chunk, file))
-        })
-        .await
-        .map_err(std::io::Error::other)??;
-        Ok(Some((Bytes::from(chunk), (file, left - length))))
+        // A short rest goes along: it is not worth a visit of its own.
+        let length = if left <= (CHUNK + REST) as u64 { left as usize } else { CHUNK };
+        let (chunk, file) = spawn_blocking(move || chunk(&file, length).map(|chunk| (chunk, file)))
+            .await
+            .map_err(std::io::Error::other)??;
+        let left = left.saturating_sub(chunk.len() as u64);
+        Ok(Some((Bytes::from(chunk), (file, left))))
     });
     Ok((bytes, stream.boxed()))
+}
+
+/// The next `length` bytes. Read into memory that nobody has zeroed: an allocator zeroes so much by giving it back to the
+/// kernel, and then each page costs a fault.
+fn chunk(file: &File, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut chunk = Vec::with_capacity(length);
+    while chunk.len() < length {
+        if retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut chunk)))? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(chunk)
 }
 
 /// Writes whole objects and, where there is a `Durable`, waits until they are on the disk.
