@@ -10,9 +10,10 @@ use scryon_domain::hint::{Hint, HintReason};
 use scryon_domain::ids::{CallId, TenantId};
 use scryon_domain::stage::Lane;
 use scryon_testkit::{
-    Client, Fault, Link, Proxy, TestApp, TestOptions, Way, elapse, eventually, eventually_within, promised,
-    unique_wav,
+    Client, Fault, Link, Parts, Proxy, TestApp, TestOptions, Way, elapse, eventually, eventually_within,
+    promised, unique_wav,
 };
+use serde_json::json;
 
 use crate::support::{all_completed, bought_once_each, scale, scale_time, steady_load, upload_many};
 
@@ -337,10 +338,12 @@ async fn a_process_whose_beats_do_not_arrive_goes_on_with_what_it_does() {
     let alive = "select count(*) from worker_heartbeats where beat_at > now() - interval '3 seconds'";
     eventually("silence", || async { (app.database.number(alive).await == 0).then_some(()) }).await;
     app.wires().broker.reset();
-    let claimed = "select count(*) from pg_stat_activity where query like '%s.hint_id = $2%'
+    let looked = "select count(*) from pg_stat_activity where query like '%s.hint_id = $2%'
          and query_start > now() - interval '1 second' and pid <> pg_backend_pid() and datname = current_database()";
+    let overtook = "select count(*) from call_stages where starts > 1";
     eventually("the delivery to come back", || async {
-        (app.database.number(claimed).await > 0).then_some(())
+        let seen = app.database.number(looked).await + app.database.number(overtook).await;
+        (seen > 0).then_some(())
     })
     .await;
     // For two more looks.
@@ -351,6 +354,26 @@ async fn a_process_whose_beats_do_not_arrive_goes_on_with_what_it_does() {
     nothing_was_begun_twice(&app).await;
     bought_once_each(&app, 1);
     app.finish().await;
+}
+
+/// A firewall forgets the connection that the beats take: before others believe the process dead, the next beat has
+/// arrived on a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beat_that_hangs_leaves_time_for_the_next() {
+    let nothing = Parts { api: false, workers: false, sweeper: false };
+    let app = wired(TestOptions::default().parts(nothing)).await;
+    let postgres = &app.wires().postgres;
+    let store = app.database.store_through(postgres);
+    let beat = || store.beat("a process", ("a program", "0"), &[], json!({}));
+    beat().await.unwrap();
+    postgres.forget();
+    let forgotten = Instant::now();
+    let refused = beat().await.expect_err("nobody answers");
+    assert!(refused.is_unavailable(), "{refused}");
+    beat().await.unwrap();
+    let silence = forgotten.elapsed();
+    assert!(silence < Duration::from_secs(2), "{silence:?}");
+    app.stop_and_clean().await;
 }
 
 /// Connections to both servers break under load, again and again, at any byte.

@@ -118,6 +118,8 @@ impl std::fmt::Debug for StoreSettings {
 
 /// The pace of accepted uploads: a client waits for its 202.
 const ACCEPT_PACE: Duration = Duration::from_millis(5);
+/// Others believe a process dead after three seconds of silence; a connection that hangs must leave time for the next.
+const BEAT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A pooled connection.
 pub(crate) type Conn = Object<AsyncPgConnection>;
@@ -141,6 +143,8 @@ pub struct Store {
     pub(crate) steps: Batches<LeaseRow>,
     /// Accepted uploads.
     pub(crate) accepts: Batches<AcceptedRow>,
+    /// Says that this process lives.
+    pub(crate) beats: Connections,
 }
 
 impl std::fmt::Debug for Store {
@@ -156,7 +160,8 @@ impl Store {
         let by_key = connections.by_key()?;
         let (steps, accepts) =
             (Batches::new(by_key.clone(), settings.step_pace), Batches::new(by_key, ACCEPT_PACE));
-        Ok(Self { connections, steps, accepts })
+        let beats = connections.one()?.within(BEAT_DEADLINE);
+        Ok(Self { connections, steps, accepts, beats })
     }
 
     /// A connection of the pool.
@@ -199,6 +204,11 @@ impl Connections {
     /// The same database over one connection, apart from the pool.
     pub(crate) fn one(&self) -> Result<Self, StoreError> {
         Self::sized(self.settings.clone(), 1, self.by_key)
+    }
+
+    /// The same, where an answer is worth less patience.
+    fn within(self, client_deadline: Duration) -> Self {
+        Self { client_deadline, ..self }
     }
 
     /// A few connections for steps of workers.

@@ -104,7 +104,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let stages = Bind::Texts(stages.iter().map(|s| s.as_str().to_owned()).collect());
         let statement = Statement::new(BEAT).bind(owner).bind(program).bind(version).bind(held).bind(stages);
-        self.row::<StandingRow>(statement).await.map(|_| ())
+        self.beats.rows::<StandingRow>(statement).await.map(|_| ())
     }
 
     /// What each process that lives works on.

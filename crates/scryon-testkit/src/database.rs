@@ -6,6 +6,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
 
+use crate::proxy::Proxy;
 use crate::wait::promptly;
 
 /// A schema of its own.
@@ -59,8 +60,17 @@ impl Database {
 
     /// A store of its own on this schema.
     pub fn store(&self) -> Store {
+        Self::store_at(self.url.clone())
+    }
+
+    /// The same by way of a proxy.
+    pub fn store_through(&self, wire: &Proxy) -> Store {
+        Self::store_at(wire.url(&self.url))
+    }
+
+    fn store_at(url: String) -> Store {
         Store::new(&StoreSettings {
-            url: self.url.clone(),
+            url,
             application_name: "test".to_owned(),
             pool_size: 4,
             pool_wait: Duration::from_secs(10),

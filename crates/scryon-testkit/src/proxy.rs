@@ -64,6 +64,8 @@ enum Ending {
     Cut,
     /// RST: each side reads an error.
     Reset,
+    /// Both sides believe that it stands, and nothing passes.
+    Forgotten,
 }
 
 impl Orders {
@@ -164,6 +166,12 @@ impl Proxy {
         self.end(Ending::Reset);
     }
 
+    /// Nothing passes any more on connections that stand, as when a firewall has forgotten them; nobody is told, and
+    /// [`Self::heal`] does not bring them back. New ones are made as ever.
+    pub fn forget(&self) {
+        self.end(Ending::Forgotten);
+    }
+
     /// Everything passes again. What was ended stays ended.
     pub fn heal(&self) {
         self.orders.send_modify(|orders| {
@@ -242,9 +250,13 @@ async fn carry(client: TcpStream, server: String, orders: watch::Receiver<Orders
             )
         } => if passed.is_ok() { Ending::Cut } else { Ending::Reset },
     };
-    if ending == Ending::Reset {
-        reset(&client);
-        reset(&server);
+    match ending {
+        Ending::Cut => {}
+        Ending::Reset => {
+            reset(&client);
+            reset(&server);
+        }
+        Ending::Forgotten => std::future::pending().await,
     }
     counts.open.fetch_sub(1, Ordering::SeqCst);
 }
