@@ -108,7 +108,7 @@ impl BlobWriter {
 
     async fn flush(&mut self) -> Result<(), BlobError> {
         let part = self.buffer.split().freeze();
-        // What is left of a buffer keeps all of it: where that is more than a share, it goes with this part.
+        // What is left of a buffer keeps all of it: where that is more than two shares, it goes with this part.
         if part.len() + self.buffer.capacity() > 2 * share() {
             self.buffer = BytesMut::new();
         }

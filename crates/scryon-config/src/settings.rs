@@ -53,7 +53,7 @@ settings! {
         db_username: Option<String> = "DB_USERNAME", "";
         /// Password for DB_URL.
         db_password: Secret = "DB_PASSWORD", "", secret;
-        /// Connections of one program to Postgres, besides one for each kind of step it does (at most seven) and one for its heartbeat.
+        /// Connections of one program to Postgres, besides one for each kind of step it does (at most seven), two for steps that are sent again and one for its heartbeat.
         database_pool_size: Count<1, 200> = "SCRYON_DATABASE_POOL_SIZE", "12";
         /// Time between two statements of one kind that a busy worker sends. Steps that are asked for meanwhile travel together: longer spares Postgres under load, shorter saves a call a few times this. A worker whose steps come alone, below some sixty a second, sends them at once.
         step_pace: Millis = "SCRYON_STEP_PACE_MS", "100";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scryon_domain::ids::{CallId, JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
-use scryon_store::{HeldLease, JobClaim, JobSettlement, Lease, OutputObject, Store};
+use scryon_store::{BEAT_PATIENCE, HeldLease, JobClaim, JobSettlement, Lease, OutputObject, Store};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -140,9 +140,11 @@ impl Leases {
     /// stand in line for rows that somebody else holds, this process is not taken for dead.
     pub async fn keep(&self, store: Store, process: Process, stop: CancellationToken) {
         let beating = async {
-            let mut timer = timer(BEAT);
+            let (mut timer, mut patience) = (timer(BEAT), BEAT_PATIENCE);
             while stop.run_until_cancelled(timer.tick()).await.is_some() {
-                self.beat(&store, &process).await;
+                // Where Postgres is slow, not the connection, more patience is what arrives.
+                let late = self.beat(&store, &process, patience).await;
+                patience = if late { patience * 2 } else { BEAT_PATIENCE }.min(BEAT_PATIENCE * 8);
             }
         };
         let renewing = async {
@@ -157,12 +159,15 @@ impl Leases {
         }
     }
 
-    async fn beat(&self, store: &Store, process: &Process) {
+    /// Gives whether the answer did not come in time.
+    async fn beat(&self, store: &Store, process: &Process, patience: Duration) -> bool {
         let Process { owner, program, stages } = process;
         let program = (*program, env!("CARGO_PKG_VERSION"));
-        if let Err(error) = store.beat(owner, program, stages, self.unclaimed_json()).await {
+        let told = store.beat(owner, program, stages, self.unclaimed_json(), patience).await;
+        if let Err(error) = &told {
             debug!(error = %error, "failed to send a heartbeat");
         }
+        told.is_err_and(|error| error.outcome_is_unknown())
     }
 }
 

@@ -118,8 +118,6 @@ impl std::fmt::Debug for StoreSettings {
 
 /// The pace of accepted uploads: a client waits for its 202.
 const ACCEPT_PACE: Duration = Duration::from_millis(5);
-/// Others believe a process dead after three seconds of silence; a connection that hangs must leave time for the next.
-const BEAT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A pooled connection.
 pub(crate) type Conn = Object<AsyncPgConnection>;
@@ -138,7 +136,7 @@ pub(crate) struct Connections {
 /// Everything this program knows about Postgres. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    connections: Connections,
+    pub(crate) connections: Connections,
     /// Steps of workers.
     pub(crate) steps: Batches<LeaseRow>,
     /// Accepted uploads.
@@ -160,7 +158,7 @@ impl Store {
         let by_key = connections.by_key()?;
         let (steps, accepts) =
             (Batches::new(by_key.clone(), settings.step_pace), Batches::new(by_key, ACCEPT_PACE));
-        let beats = connections.one()?.within(BEAT_DEADLINE);
+        let beats = connections.one()?;
         Ok(Self { connections, steps, accepts, beats })
     }
 
@@ -206,9 +204,9 @@ impl Connections {
         Self::sized(self.settings.clone(), 1, self.by_key)
     }
 
-    /// The same, where an answer is worth less patience.
-    fn within(self, client_deadline: Duration) -> Self {
-        Self { client_deadline, ..self }
+    /// The same, where an answer is awaited no longer than so. The server may still be at it afterwards.
+    pub(crate) fn within(&self, patience: Duration) -> Self {
+        Self { client_deadline: patience.min(self.client_deadline), ..self.clone() }
     }
 
     /// A few connections for steps of workers.

@@ -1,6 +1,7 @@
 //! Beats and leases. All leases of a worker are renewed by one statement; only the database's clock counts.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use diesel::sql_types::Bool;
 use scryon_domain::ids::{CallId, JobId, LeaseToken};
@@ -10,6 +11,10 @@ use uuid::Uuid;
 
 use crate::claim::LEASE;
 use crate::db::{Bind, Statement, Store, StoreError};
+
+/// How long the answer to a beat is awaited. Others believe a process dead after three seconds of silence: a connection
+/// that hangs must leave time for the next.
+pub const BEAT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A lease as the heartbeat names it.
 #[derive(Debug, Clone, Copy)]
@@ -101,10 +106,18 @@ impl Store {
         (program, version): (&str, &str),
         stages: &[StageKind],
         held: Value,
+        patience: Duration,
     ) -> Result<(), StoreError> {
         let stages = Bind::Texts(stages.iter().map(|s| s.as_str().to_owned()).collect());
         let statement = Statement::new(BEAT).bind(owner).bind(program).bind(version).bind(held).bind(stages);
-        self.beats.rows::<StandingRow>(statement).await.map(|_| ())
+        let told = self.beats.within(patience).effect(statement.clone()).await;
+        match told {
+            // It has no connection of its own just now: those of the pool may stand.
+            Err(StoreError::Unavailable { outcome_unknown: false, .. }) => {
+                self.connections.within(patience).effect(statement).await.map(|_| ())
+            }
+            told => told.map(|_| ()),
+        }
     }
 
     /// What each process that lives works on.
@@ -116,8 +129,7 @@ impl Store {
 
     /// Takes a stopped process off the list, so that its redelivered work is claimed at once.
     pub async fn beat_stop(&self, owner: &str) -> Result<(), StoreError> {
-        self.execute(Statement::new("delete from worker_heartbeats where owner = $1").bind(owner))
-            .await
-            .map(|_| ())
+        let statement = Statement::new("delete from worker_heartbeats where owner = $1").bind(owner);
+        self.beats.effect(statement).await.map(|_| ())
     }
 }

@@ -55,7 +55,7 @@ pub use erasure::{ErasureBegin, ProviderCopy, Receipt, Subject};
 pub use finish::{
     Advanced, AnalysisEffects, Continuation, JobSettlement, OutputObject, StageEvent, StageOutput,
 };
-pub use heartbeat::HeldLease;
+pub use heartbeat::{BEAT_PATIENCE, HeldLease};
 pub use holds::{Hold, HoldKind};
 pub use idempotency::{KEY_HOLD, KEY_LIFETIME, KeyState, ORDER_KEY_HELD, OrderKey};
 pub use jobs::{Purchase, RebuyCause};

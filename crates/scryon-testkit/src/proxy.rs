@@ -167,7 +167,7 @@ impl Proxy {
     }
 
     /// Nothing passes any more on connections that stand, as when a firewall has forgotten them; nobody is told, and
-    /// [`Self::heal`] does not bring them back. New ones are made as ever.
+    /// neither [`Self::heal`] nor another end reaches them. New ones are made as ever.
     pub fn forget(&self) {
         self.end(Ending::Forgotten);
     }
