@@ -142,9 +142,10 @@ impl Leases {
         let beating = async {
             let (mut timer, mut patience) = (timer(BEAT), BEAT_PATIENCE);
             while stop.run_until_cancelled(timer.tick()).await.is_some() {
-                // Where Postgres is slow, not the connection, more patience is what arrives.
-                let late = self.beat(&store, &process, patience).await;
-                patience = if late { patience * 2 } else { BEAT_PATIENCE }.min(BEAT_PATIENCE * 8);
+                // Where it is Postgres that is slow, not the connection, more patience is what arrives.
+                let told = self.beat(&store, &process, patience).await;
+                let next = if told { patience / 2 } else { patience * 2 };
+                patience = next.clamp(BEAT_PATIENCE, BEAT_PATIENCE * 8);
             }
         };
         let renewing = async {
@@ -159,7 +160,7 @@ impl Leases {
         }
     }
 
-    /// Gives whether the answer did not come in time.
+    /// Gives whether it arrived.
     async fn beat(&self, store: &Store, process: &Process, patience: Duration) -> bool {
         let Process { owner, program, stages } = process;
         let program = (*program, env!("CARGO_PKG_VERSION"));
@@ -167,7 +168,7 @@ impl Leases {
         if let Err(error) = &told {
             debug!(error = %error, "failed to send a heartbeat");
         }
-        told.is_err_and(|error| error.outcome_is_unknown())
+        told.is_ok()
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) type Conn = Object<AsyncPgConnection>;
 pub(crate) struct Connections {
     pool: Pool<AsyncPgConnection>,
     settings: Arc<StoreSettings>,
-    /// Slightly longer than the server's own limit: only a dead network reaches it.
+    /// Slightly longer than the server's own limit: only a dead network reaches it, beats excepted.
     client_deadline: Duration,
     /// Rows are found by key only.
     by_key: bool,
@@ -204,7 +204,8 @@ impl Connections {
         Self::sized(self.settings.clone(), 1, self.by_key)
     }
 
-    /// The same, where an answer is awaited no longer than so. The server may still be at it afterwards.
+    /// The same, where neither a connection nor an answer is awaited longer than so. The server may still be at it
+    /// afterwards.
     pub(crate) fn within(&self, patience: Duration) -> Self {
         Self { client_deadline: patience.min(self.client_deadline), ..self.clone() }
     }
@@ -224,11 +225,6 @@ impl Connections {
             .max_size(size)
             // The connection used last has the warmest caches, at both ends.
             .queue_mode(QueueMode::Lifo)
-            .timeouts(Timeouts {
-                wait: Some(settings.pool_wait),
-                create: Some(settings.connect_timeout),
-                recycle: Some(settings.connect_timeout),
-            })
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|e| StoreError::unavailable(e.to_string()))?;
@@ -236,8 +232,14 @@ impl Connections {
         Ok(Self { pool, settings, client_deadline, by_key })
     }
 
-    async fn get(&self) -> Result<Conn, StoreError> {
-        self.pool.get().await.map_err(|e| match e {
+    pub(crate) async fn get(&self) -> Result<Conn, StoreError> {
+        let least = |limit: Duration| Some(limit.min(self.client_deadline));
+        let timeouts = Timeouts {
+            wait: least(self.settings.pool_wait),
+            create: least(self.settings.connect_timeout),
+            recycle: least(self.settings.connect_timeout),
+        };
+        self.pool.timeout_get(&timeouts).await.map_err(|e| match e {
             PoolError::Timeout(kind) => StoreError::unavailable(format!("no connection in time ({kind:?})")),
             PoolError::Backend(error) => StoreError::unavailable(error.to_string()),
             other => StoreError::unavailable(other.to_string()),
@@ -259,7 +261,19 @@ impl Connections {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<R>,
     ) -> Result<R, StoreError> {
-        let mut conn = self.get().await?;
+        self.run_on(self.get().await?, work).await
+    }
+
+    /// For its effect, on a connection of this pool or another.
+    pub(crate) async fn effect_on(&self, conn: Conn, statement: Statement) -> Result<usize, StoreError> {
+        self.run_on(conn, async move |conn| statement.execute(conn).await).await
+    }
+
+    async fn run_on<R>(
+        &self,
+        mut conn: Conn,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<R>,
+    ) -> Result<R, StoreError> {
         match tokio::time::timeout(self.client_deadline, work(&mut conn)).await {
             Ok(result) => Ok(result?),
             Err(_elapsed) => {

@@ -7,13 +7,14 @@ use diesel::sql_types::Bool;
 use scryon_domain::ids::{CallId, JobId, LeaseToken};
 use scryon_domain::stage::StageKind;
 use serde_json::Value;
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::claim::LEASE;
 use crate::db::{Bind, Statement, Store, StoreError};
 
-/// How long the answer to a beat is awaited. Others believe a process dead after three seconds of silence: a connection
-/// that hangs must leave time for the next.
+/// How long a connection for a beat, and then the answer, is awaited at first. Others believe a process dead after
+/// three seconds of silence: a connection that hangs must leave time for the next.
 pub const BEAT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A lease as the heartbeat names it.
@@ -59,12 +60,12 @@ const BEAT: &str = "with beat as (
          insert into worker_heartbeats (owner, program, version, held, stages) values ($1, $2, $3, $4, $5)
          on conflict (owner) do update set beat_at = now(), held = excluded.held,
              stages = case when excluded.stages = '{}' then worker_heartbeats.stages else excluded.stages end
-     ) select set_config('synchronous_commit', 'off', true) is not null as standing, null::uuid as token";
+     ) select set_config('synchronous_commit', 'off', true)";
 
 #[derive(diesel::QueryableByName)]
 struct StandingRow {
-    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Uuid>)]
-    token: Option<Uuid>,
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    token: Uuid,
     #[diesel(sql_type = Bool)]
     #[allow(dead_code)] // forces the evaluation of set_config
     standing: bool,
@@ -96,7 +97,7 @@ impl Store {
         let rows: Vec<StandingRow> = self.rows(statement).await?;
         let calls = Bind::Uuids(leases.iter().map(|l| l.call_id.0).collect());
         self.execute(Statement::new(TOUCH).bind(calls)).await?;
-        Ok(rows.into_iter().filter_map(|r| r.token.map(LeaseToken)).collect())
+        Ok(rows.into_iter().map(|r| LeaseToken(r.token)).collect())
     }
 
     /// One beat of a process; `held` counts deliveries received but not yet claimed, by `stage.lane`.
@@ -110,14 +111,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let stages = Bind::Texts(stages.iter().map(|s| s.as_str().to_owned()).collect());
         let statement = Statement::new(BEAT).bind(owner).bind(program).bind(version).bind(held).bind(stages);
-        let told = self.beats.within(patience).effect(statement.clone()).await;
-        match told {
-            // It has no connection of its own just now: those of the pool may stand.
-            Err(StoreError::Unavailable { outcome_unknown: false, .. }) => {
-                self.connections.within(patience).effect(statement).await.map(|_| ())
-            }
-            told => told.map(|_| ()),
-        }
+        self.on_its_own(statement, patience).await
     }
 
     /// What each process that lives works on.
@@ -130,6 +124,20 @@ impl Store {
     /// Takes a stopped process off the list, so that its redelivered work is claimed at once.
     pub async fn beat_stop(&self, owner: &str) -> Result<(), StoreError> {
         let statement = Statement::new("delete from worker_heartbeats where owner = $1").bind(owner);
-        self.beats.effect(statement).await.map(|_| ())
+        self.on_its_own(statement, BEAT_PATIENCE).await
+    }
+
+    /// Over the beats' own connection. Where that cannot be had, those of the pool may stand; others wait for them, so
+    /// that they are not given up as soon.
+    async fn on_its_own(&self, statement: Statement, patience: Duration) -> Result<(), StoreError> {
+        let beats = self.beats.within(patience);
+        let told = match beats.get().await {
+            Ok(conn) => beats.effect_on(conn, statement).await,
+            Err(error) => {
+                debug!(error = %error, "no connection for heartbeats; taking one of the pool");
+                self.connections.within(patience * 2).effect(statement).await
+            }
+        };
+        told.map(|_| ())
     }
 }
